@@ -1,0 +1,43 @@
+//! An *image* is an ELF executable as it lies in its file: bytes, segments, sections, and the
+//! translation between the two address spaces they live in.
+
+use std::fmt;
+
+mod elf;
+
+pub use elf::{Image, ImageError, Section, Segment};
+
+/// A virtual address as the linker assigned it: for a PIE, before the load bias is added.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct Vaddr(pub u64);
+
+/// A byte position in the executable's file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct FileOffset(pub u64);
+
+impl Vaddr {
+    /// The address `bytes` further on, or `None` past the end of the address space.
+    pub fn checked_add(self, bytes: u64) -> Option<Vaddr> {
+        self.0.checked_add(bytes).map(Vaddr)
+    }
+}
+
+impl fmt::Display for Vaddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::Debug for Vaddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vaddr({:#x})", self.0)
+    }
+}
+
+impl fmt::Debug for FileOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileOffset({:#x})", self.0)
+    }
+}

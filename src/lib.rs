@@ -1,0 +1,28 @@
+//! gocc finds concurrent map misuse in Go programs that are already compiled.
+//!
+//! The work runs in phases; each may assume what the ones before it established.
+//!
+//! patch:   [`image`] -> [`golang`] -> [`probe`] -> [`patch`] -> verified file
+//! observe: the hooks write [`ring`]s in shared memory (code in `stubs/`, run by the target itself)
+//! explain: [`ring`] -> [`analyze`] -> [`report`]
+//!
+//! 1. [`image`] maps the file, parses ELF and translates between virtual addresses and file
+//!    offsets. Nothing else in the program does.
+//! 2. [`golang`] says what Go binary this is: version, pclntab, moduledata, struct layouts, which
+//!    map implementation; and turns program counters into functions, files and lines.
+//! 3. [`probe`] holds the catalogue of hookable functions as data and resolves it to sites.
+//! 4. [`patch`] decodes the sites, chooses a tactic for each, emits trampolines and lays out the new
+//!    segments. The result is a [`patch::plan::PatchPlan`], plain data; only then is a file written,
+//!    and read back by a second disassembler.
+//! 5. [`ring`] is the shared-memory format and its reader, for live and dead processes.
+//! 6. [`analyze`] makes findings out of a ring; [`report`] prints them.
+//! 7. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
+
+pub mod analyze;
+pub mod cli;
+pub mod golang;
+pub mod image;
+pub mod patch;
+pub mod probe;
+pub mod report;
+pub mod ring;

@@ -1,0 +1,298 @@
+// The layout of a ring file: one definition for the code that runs inside the target (the shim and
+// the emitted hooks) and for the reader. All fields are little-endian; all sizes are bytes.
+//
+//   0x0000   Header          written once at start, `ready` last
+//   0x1000   Control         gates and counters; changed while the program runs
+//   0x2000   LaneHeader x MAX_LANES
+//            Mark x MARK_COUNT           the last operation of each goroutine (by goid modulo count)
+//            Conflict x CONFLICT_COUNT   appended; never overwritten
+//   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
+//
+// The front (everything before the lanes) is mapped over a fixed place of the patched executable,
+// so that hooks reach it relative to the instruction pointer. The lanes are mapped anywhere.
+
+/// First bytes of every ring file.
+pub const MAGIC: [u8; 8] = *b"goccring";
+/// Version of this layout; a reader refuses any other.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Most lanes a ring can have; a P with a higher id is counted in `Control::dropped_no_lane`.
+pub const MAX_LANES: usize = 256;
+/// Number of marks: a power of two.
+pub const MARK_COUNT: usize = 4096;
+/// Number of conflict records.
+pub const CONFLICT_COUNT: usize = 512;
+/// Return addresses in a record.
+pub const RECORD_PCS: usize = 8;
+/// Return addresses for each side of a conflict.
+pub const SIDE_PCS: usize = 106;
+
+/// File offset of the control page.
+pub const CONTROL_OFFSET: usize = 0x1000;
+/// File offset of the lane headers.
+pub const LANE_HEADERS_OFFSET: usize = 0x2000;
+/// File offset of the marks.
+pub const MARKS_OFFSET: usize = LANE_HEADERS_OFFSET + MAX_LANES * core::mem::size_of::<LaneHeader>();
+/// File offset of the conflict records.
+pub const CONFLICTS_OFFSET: usize = MARKS_OFFSET + MARK_COUNT * core::mem::size_of::<Mark>();
+/// Size of the front; a multiple of the page size.
+pub const FRONT_SIZE: usize = CONFLICTS_OFFSET + CONFLICT_COUNT * core::mem::size_of::<Conflict>();
+
+/// `Control::gate`: hooks do nothing.
+pub const GATE_DORMANT: u32 = 0;
+/// `Control::gate`: check the writing flag, leave marks for writes, record a share of the operations.
+pub const GATE_OBSERVE: u32 = 1;
+/// `Control::gate`: record every operation.
+pub const GATE_TRACE: u32 = 2;
+
+/// Operation on a map, as stored in records.
+pub const OP_READ: u8 = 1;
+/// Assignment (`m[k] = v`, and taking the address of a slot to modify it).
+pub const OP_ASSIGN: u8 = 2;
+/// `delete(m, k)`.
+pub const OP_DELETE: u8 = 3;
+/// `clear(m)`, or a range loop that the compiler turned into one.
+pub const OP_CLEAR: u8 = 4;
+/// One step of an iteration.
+pub const OP_ITERATE: u8 = 5;
+/// `maps.Clone`.
+pub const OP_CLONE: u8 = 6;
+
+/// Identity of the process, filled in by the init stub before the Go runtime starts.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct Header {
+    /// `MAGIC`.
+    pub magic: [u8; 8],
+    /// `FORMAT_VERSION`.
+    pub version: u32,
+    /// 1 once every other field is valid.
+    pub ready: u32,
+    /// Process id, as the process itself sees it.
+    pub pid: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Field 22 of /proc/self/stat (clock ticks since boot), 0 when it could not be read.
+    pub start_ticks: u64,
+    /// CLOCK_REALTIME at start, nanoseconds.
+    pub realtime_ns: u64,
+    /// CLOCK_MONOTONIC at start, nanoseconds.
+    pub monotonic_ns: u64,
+    /// The time-stamp counter at that moment.
+    pub tsc: u64,
+    /// Run-time address minus link-time address.
+    pub load_bias: u64,
+    /// Run-time start of Go's text (moduledata.text).
+    pub text_start: u64,
+    /// Run-time end of Go's text.
+    pub text_end: u64,
+    /// Link-time start of the injected code; with `injected_end` for naming stub addresses.
+    pub injected_start: u64,
+    /// Link-time end of the injected code.
+    pub injected_end: u64,
+    /// SHA-256 of the executable before patching.
+    pub input_sha256: [u8; 32],
+    /// Size of the whole file.
+    pub file_size: u64,
+    /// Lanes in use.
+    pub lane_count: u32,
+    /// Size of each lane: a power of two, a multiple of the page size.
+    pub lane_size: u32,
+    /// Exit code `gocc exec` and block mode use when there are findings.
+    pub exit_code: u32,
+    /// Length of `exe_path`.
+    pub exe_path_len: u32,
+    /// Length of `build_id`.
+    pub build_id_len: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Go's build ID (the text of .note.go.buildid), cut at 128 bytes.
+    pub build_id: [u8; 128],
+    /// The executable, as /proc/self/exe names it, cut at 1024 bytes.
+    pub exe_path: [u8; 1024],
+}
+
+/// What hooks consult and count while the program runs. Words that different threads write lie on
+/// cache lines of their own.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct Control {
+    /// One of `GATE_*`: every hook reads it first.
+    pub gate: u32,
+    /// In observe mode one operation in this many per P is recorded.
+    pub sample_period: u32,
+    /// Lanes in use, as in the header; the hooks' bound on P ids.
+    pub lane_count: u32,
+    /// Zero.
+    pub reserved0: [u32; 13],
+    /// The time-stamp counter when some P last looked: nearly free to read, and that old.
+    pub clock: u64,
+    /// Zero.
+    pub reserved1: [u64; 7],
+    /// Conflict records claimed so far; may exceed `CONFLICT_COUNT`, the excess was dropped.
+    pub conflicts_claimed: u32,
+    /// Zero.
+    pub reserved2: [u32; 15],
+    /// Events not recorded because the P's id had no lane.
+    pub dropped_no_lane: u64,
+    /// Events not recorded because the thread had no P.
+    pub dropped_no_p: u64,
+    /// Zero.
+    pub reserved3: [u64; 6],
+}
+
+/// One lane: a ring of records with a single writer, the P it belongs to.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct LaneHeader {
+    /// Bytes ever committed; the next record goes to `head & mask`. Stored after the record.
+    pub head: u64,
+    /// Address of the lane in the process.
+    pub base: u64,
+    /// `lane_size - 1`.
+    pub mask: u64,
+    /// The time-stamp counter when this P last looked.
+    pub clock: u64,
+    /// Operations until the next sample in observe mode.
+    pub countdown: u32,
+    /// Zero.
+    pub reserved: [u32; 23],
+}
+
+/// One map operation. A return address is stored as its low 32 bits: Go's text is smaller than
+/// 4 GiB, so the text range gives the rest. Unused ones are zero and end the list.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct Record {
+    /// Address of the map's header (`*hmap` or `*maps.Map`).
+    pub map: u64,
+    /// Goroutine id in bits 0 to 47, operation (`OP_*`) in bits 48 to 55, flags in bits 56 to 63.
+    pub who: u64,
+    /// Time-stamp counter, as of the last time this P looked.
+    pub clock: u64,
+    /// Low 32 bits of the map's random seed: tells maps apart when memory is reused. It changes when
+    /// the map becomes empty.
+    pub seed: u32,
+    /// Low 32 bits of the address of the map's type descriptor.
+    pub map_type: u32,
+    /// Low 32 bits of return addresses, innermost first.
+    pub pcs: [u32; RECORD_PCS],
+}
+
+/// The last operation of one goroutine that left a mark.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct Mark {
+    /// The operation.
+    pub record: Record,
+    /// Address of the goroutine's g.
+    pub g: u64,
+    /// Frame pointer at the function's entry: the caller's frame.
+    pub frame: u64,
+    /// `MARK_IDLE`, `MARK_INSIDE` or `MARK_CHANGING`.
+    pub state: u32,
+    /// Zero.
+    pub reserved: [u32; 11],
+}
+
+/// `Mark::state`: the operation has returned (or nothing was ever recorded here).
+pub const MARK_IDLE: u32 = 0;
+/// `Mark::state`: the goroutine has entered the operation and not left it.
+pub const MARK_INSIDE: u32 = 1;
+/// `Mark::state`: being written; do not trust the rest.
+pub const MARK_CHANGING: u32 = 2;
+
+/// `Conflict::state`: claimed, being written. (0: never used.)
+pub const CONFLICT_WRITING: u32 = 1;
+/// `Conflict::state`: complete.
+pub const CONFLICT_COMMITTED: u32 = 2;
+
+/// `Conflict::evidence`: the hook saw the map's writing flag set at the function's entry.
+pub const EVIDENCE_FLAG_AT_ENTRY: u32 = 1;
+/// `Conflict::evidence`: the runtime's own check failed (`fatal error: concurrent map ...`).
+pub const EVIDENCE_RUNTIME_FATAL: u32 = 2;
+
+/// `Side::certainty`: this goroutine recorded the conflict itself.
+pub const SIDE_SELF: u8 = 1;
+/// `Side::certainty`: its mark said that it was inside the operation, before and after it was read.
+pub const SIDE_INSIDE: u8 = 2;
+/// `Side::certainty`: its mark is the latest one for this map, but it had left the operation.
+pub const SIDE_LATEST: u8 = 3;
+
+/// One of the two goroutines of a conflict.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct Side {
+    /// Goroutine id; 0 when this side is unknown.
+    pub goid: u64,
+    /// Id of the goroutine that created it; 0 when unknown (Go before 1.21).
+    pub parent_goid: u64,
+    /// Return address of the `go` statement, run-time address.
+    pub created_at: u64,
+    /// Entry of the function it was started with, run-time address.
+    pub start_fn: u64,
+    /// `OP_*`.
+    pub op: u8,
+    /// `SIDE_*`; 0 when this side is unknown.
+    pub certainty: u8,
+    /// 1 when the stack was longer than `SIDE_PCS`, or only the mark's own frames are known.
+    pub truncated: u8,
+    /// Zero.
+    pub reserved0: u8,
+    /// Return addresses in `pcs`.
+    pub depth: u32,
+    /// Time-stamp counter of the operation (as of `Record::clock` for a side read from a mark).
+    pub clock: u64,
+    /// Zero.
+    pub reserved1: u64,
+    /// Low 32 bits of return addresses, innermost first.
+    pub pcs: [u32; SIDE_PCS],
+}
+
+/// Two goroutines on one map.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct Conflict {
+    /// 0, `CONFLICT_WRITING` or `CONFLICT_COMMITTED`; stored last.
+    pub state: u32,
+    /// `EVIDENCE_*`.
+    pub evidence: u32,
+    /// Address of the map's header; 0 when unknown.
+    pub map: u64,
+    /// The map's seed.
+    pub seed: u64,
+    /// Run-time address of the map's type descriptor; 0 when unknown.
+    pub map_type: u64,
+    /// Time-stamp counter when it was noticed.
+    pub tsc: u64,
+    /// CLOCK_MONOTONIC when it was noticed, nanoseconds.
+    pub monotonic_ns: u64,
+    /// Times it was seen again with the same two innermost callers.
+    pub repeats: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Time-stamp counter of the last repeat.
+    pub last_tsc: u64,
+    /// The goroutine that noticed, then the one it found there.
+    pub sides: [Side; 2],
+}
+
+const _: () = {
+    use core::mem::size_of;
+    assert!(size_of::<Header>() <= CONTROL_OFFSET);
+    assert!(size_of::<Control>() <= LANE_HEADERS_OFFSET - CONTROL_OFFSET);
+    assert!(size_of::<LaneHeader>() == 128);
+    assert!(size_of::<Record>() == 64);
+    assert!(size_of::<Mark>() == 128);
+    assert!(size_of::<Side>() == 480);
+    assert!(size_of::<Conflict>() == 1024);
+    assert!(MARK_COUNT.is_power_of_two());
+    assert!(FRONT_SIZE.is_multiple_of(4096));
+};
