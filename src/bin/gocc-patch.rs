@@ -1,1 +1,5 @@
-fn main() {}
+//! `gocc-patch`: rewrite an executable.
+
+fn main() -> std::process::ExitCode {
+    gocc::cli::main_gocc_patch()
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! `gocc`: run, report, inspect.
+
+fn main() -> std::process::ExitCode {
+    gocc::cli::main_gocc()
+}

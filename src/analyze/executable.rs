@@ -1,0 +1,177 @@
+//! Which executable belongs to a ring, and its symbols.
+
+use super::symbols::Symbolizer;
+use crate::golang::{GoBinary, GoError};
+use crate::image::{Image, ImageError};
+use crate::ring::{Ring, RingError};
+use std::path::{Path, PathBuf};
+
+/// Why nothing can be said about a ring.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalyzeError {
+    /// The ring itself.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The executable that was named for it is not one.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The executable that was named for it is no Go program that gocc understands.
+    #[error("cannot take symbols from {path}")]
+    Go {
+        /// The executable.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GoError,
+    },
+    /// The executable that was named is not the one whose process wrote the ring.
+    #[error(
+        "{exe} is not the program that wrote {ring}: its Go build ID is {found:?}, the ring's {expected:?}"
+    )]
+    OtherProgram {
+        /// The executable.
+        exe: PathBuf,
+        /// The ring.
+        ring: PathBuf,
+        /// The executable's build ID.
+        found: String,
+        /// The build ID in the ring.
+        expected: String,
+    },
+}
+
+/// How rings are analysed.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Take symbols from this executable, not from the one that the ring names.
+    pub exe: Option<PathBuf>,
+}
+
+/// What the symbols were taken from, or why there are none.
+pub enum Source {
+    /// This executable.
+    Executable(PathBuf),
+    /// None, for this reason.
+    Missing(String),
+}
+
+/// Groups rings by the executable that their processes ran: its symbols are loaded once.
+pub fn by_executable(rings: Vec<Ring>) -> Vec<Vec<Ring>> {
+    let mut groups: Vec<(PathBuf, String, Vec<Ring>)> = Vec::new();
+    for ring in rings {
+        let (exe, build_id) = (ring.exe_path(), ring.build_id());
+        match groups
+            .iter_mut()
+            .find(|(path, id, _)| *path == exe && *id == build_id)
+        {
+            Some((_, _, group)) => group.push(ring),
+            None => groups.push((exe, build_id, vec![ring])),
+        }
+    }
+    groups.into_iter().map(|(_, _, group)| group).collect()
+}
+
+/// Runs `body` with the symbols for rings of one executable.
+///
+/// # Errors
+/// Only when the options name an executable and it will not do. Otherwise missing symbols are no
+/// error: addresses stand for names.
+pub fn with_symbols<R>(
+    ring: &Ring,
+    options: &Options,
+    body: impl FnOnce(&mut Symbolizer<'_>, &Source) -> R,
+) -> Result<R, AnalyzeError> {
+    if let Some(exe) = &options.exe {
+        let image = Image::open(exe)?;
+        let binary = load(&image, exe, ring)?;
+        return Ok(body(
+            &mut Symbolizer::new(Some(&binary)),
+            &Source::Executable(exe.clone()),
+        ));
+    }
+    let mut reasons = Vec::new();
+    for exe in candidates(ring) {
+        match Image::open(&exe) {
+            Ok(image) => match load(&image, &exe, ring) {
+                Ok(binary) => {
+                    return Ok(body(
+                        &mut Symbolizer::new(Some(&binary)),
+                        &Source::Executable(exe),
+                    ));
+                }
+                Err(error) => reasons.push(chain(&error)),
+            },
+            Err(error) => reasons.push(chain(&error)),
+        }
+    }
+    let reason = format!(
+        "no symbols: {} (name the executable with --exe)",
+        reasons.join("; ")
+    );
+    Ok(body(&mut Symbolizer::new(None), &Source::Missing(reason)))
+}
+
+/// The executables to try: the path that the process saw, then what /proc has of a running one (the
+/// file may have been replaced, or lie in a container).
+fn candidates(ring: &Ring) -> Vec<PathBuf> {
+    let mut candidates = vec![ring.exe_path()];
+    if is_running(ring) {
+        candidates.push(PathBuf::from(format!("/proc/{}/exe", ring.header().pid)));
+    }
+    candidates
+}
+
+fn load<'i>(image: &'i Image, exe: &Path, ring: &Ring) -> Result<GoBinary<'i>, AnalyzeError> {
+    let binary = GoBinary::parse(image).map_err(|source| AnalyzeError::Go {
+        path: exe.to_owned(),
+        source,
+    })?;
+    let found = binary.build_id.clone().unwrap_or_default();
+    let expected = ring.build_id();
+    // The ring keeps the first 128 bytes of it.
+    if !expected.is_empty() && !found.starts_with(&expected) {
+        let (exe, ring) = (exe.to_owned(), ring.path().to_owned());
+        return Err(AnalyzeError::OtherProgram {
+            exe,
+            ring,
+            found,
+            expected,
+        });
+    }
+    Ok(binary)
+}
+
+/// The process that writes the ring is still there: same id, same start time.
+pub fn is_running(ring: &Ring) -> bool {
+    let header = ring.header();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", header.pid));
+    let start = stat.ok().and_then(|stat| start_ticks(&stat));
+    header.start_ticks != 0 && start == Some(header.start_ticks)
+}
+
+/// Field 22 of /proc/PID/stat, and only for a process that is not a zombie. The second field, the
+/// name in parentheses, may hold blanks and parentheses itself.
+fn start_ticks(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace();
+    let state = fields.next()?;
+    if state == "Z" {
+        None
+    } else {
+        fields.nth(18)?.parse().ok()
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some errors already quote their cause.
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! How sure a conflict is. The one rule: "confirmed" is never a false alarm.
+
+use super::model::{Evidence, EvidenceKind, Grade};
+use crate::ring::Operation;
+use crate::ring::layout::{self, Conflict, Side};
+
+/// Grades a conflict record by what was proven when it was written.
+pub fn grade(conflict: &Conflict) -> (Grade, Evidence) {
+    match conflict.evidence {
+        layout::EVIDENCE_RUNTIME_FATAL => (Grade::Confirmed, runtime_fatal(conflict)),
+        layout::EVIDENCE_FLAG_AT_ENTRY if both_inside(conflict) => {
+            (Grade::Confirmed, caught_in_the_act())
+        }
+        layout::EVIDENCE_FLAG_AT_ENTRY => (Grade::Suspect, writing_flag()),
+        _ => (Grade::Suspect, unknown()),
+    }
+}
+
+/// Two different goroutines, both inside, at least one of them writing.
+fn both_inside(conflict: &Conflict) -> bool {
+    let [noticed, found] = &conflict.sides;
+    let inside = found.certainty == layout::SIDE_INSIDE;
+    let different = noticed.goid != 0 && found.goid != 0 && noticed.goid != found.goid;
+    // The flag was set by the other side, so that one must be a writer.
+    inside
+        && different
+        && operation(noticed).is_some()
+        && operation(found).is_some_and(Operation::writes)
+}
+
+/// The operation of a side, if it has one.
+pub fn operation(side: &Side) -> Option<Operation> {
+    Operation::from_code(side.op)
+}
+
+fn caught_in_the_act() -> Evidence {
+    Evidence {
+        kind: EvidenceKind::CaughtInTheAct,
+        summary: "caught in the act",
+        statement: "one goroutine came to the map while the other was inside its operation",
+    }
+}
+
+fn runtime_fatal(conflict: &Conflict) -> Evidence {
+    let [noticed, found] = &conflict.sides;
+    let known = found.goid != 0 && found.goid != noticed.goid;
+    let (summary, statement) = match found.certainty {
+        layout::SIDE_INSIDE if known => (
+            "the Go runtime stopped the program",
+            "the runtime's own check failed while the other goroutine was inside its operation",
+        ),
+        layout::SIDE_LATEST if known && operation(found).is_some_and(Operation::writes) => (
+            "the Go runtime stopped the program",
+            "the runtime proved the conflict; the other goroutine was the last one known to have written to the map",
+        ),
+        layout::SIDE_LATEST if known => (
+            "the Go runtime stopped the program",
+            "the runtime proved the conflict; the other goroutine was the last one known to have used the map",
+        ),
+        _ => (
+            "the Go runtime stopped the program",
+            "the runtime proved the conflict; nothing was recorded about the other goroutine",
+        ),
+    };
+    Evidence {
+        kind: EvidenceKind::RuntimeFatal,
+        summary,
+        statement,
+    }
+}
+
+fn writing_flag() -> Evidence {
+    Evidence {
+        kind: EvidenceKind::WritingFlag,
+        summary: "the map was marked as being written",
+        statement: "a goroutine came to the map while it was marked as being written; by whom is not proven",
+    }
+}
+
+fn unknown() -> Evidence {
+    Evidence {
+        kind: EvidenceKind::Unknown,
+        summary: "evidence of an unknown kind",
+        statement: "recorded with evidence that this gocc does not know",
+    }
+}

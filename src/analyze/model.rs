@@ -1,0 +1,241 @@
+//! What gocc tells people: the findings model. Its serialised form is the JSON report's (see
+//! [`crate::report::json`]), so a change here is a change of that schema.
+
+use crate::ring::Operation;
+use serde::{Serialize, Serializer};
+use std::path::PathBuf;
+
+/// Everything that was learned from a set of rings.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Analysis {
+    /// Confirmed ones first, then in the order in which they were first seen.
+    pub findings: Vec<Finding>,
+    /// The rings that were read.
+    pub rings: Vec<RingSummary>,
+    /// What is known to be missing, over all rings.
+    pub lost: Losses,
+}
+
+/// One pair of places that touch one map (or maps made in one way) without synchronisation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// How sure it is.
+    pub grade: Grade,
+    /// Why.
+    pub evidence: Evidence,
+    /// The map, for the conflict that is shown.
+    pub map: MapIdentity,
+    /// The goroutine that noticed the conflict, and the one that it found there.
+    pub sides: [Side; 2],
+    /// The process whose conflict is shown.
+    pub pid: u32,
+    /// Conflicts at this pair of places.
+    pub count: u64,
+    /// Different map instances among them.
+    pub instances: usize,
+    /// Different goroutines among them.
+    pub goroutines: usize,
+    /// When the first one was noticed.
+    pub first: Moment,
+    /// When the last one was noticed.
+    pub last: Moment,
+}
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// Proven: never a false alarm.
+    Confirmed,
+    /// Anything weaker.
+    Suspect,
+}
+
+/// What a grade rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// What kind of proof or hint it is.
+    pub kind: EvidenceKind,
+    /// A few words, for a headline.
+    pub summary: &'static str,
+    /// The same in a sentence.
+    pub statement: &'static str,
+}
+
+/// The ways in which gocc learns of a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceKind {
+    /// One goroutine came to the map and saw another one inside.
+    CaughtInTheAct,
+    /// The Go runtime's own check failed, which ended the program.
+    RuntimeFatal,
+    /// The map was marked as being written; by whom is not proven.
+    WritingFlag,
+    /// Recorded by a later version, which this one does not understand.
+    Unknown,
+}
+
+/// Which map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MapIdentity {
+    /// Address of its header; `None` when it was not known.
+    pub address: Option<Hex>,
+    /// Its random seed, which tells instances apart when memory is reused.
+    pub instance: Hex,
+    /// Its Go type, `map[string]*main.Session`.
+    #[serde(rename = "type")]
+    pub type_name: Option<String>,
+}
+
+/// One of the two goroutines.
+#[derive(Clone, Debug, Serialize)]
+pub struct Side {
+    /// What it did with the map.
+    pub operation: Option<Operation>,
+    /// What is known about it.
+    pub certainty: Certainty,
+    /// Which goroutine; `None` when nothing is known about this side.
+    pub goroutine: Option<Goroutine>,
+    /// Its calls, innermost first.
+    pub stack: Vec<StackFrame>,
+    /// The stack goes on, or only its innermost part was recorded.
+    pub truncated: bool,
+}
+
+/// What is known about a side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// It recorded the conflict itself.
+    Noticed,
+    /// It was inside the operation at that moment.
+    Inside,
+    /// It is the last one known to have worked on the map.
+    Latest,
+    /// Nothing.
+    Unknown,
+}
+
+/// A goroutine and where it comes from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Goroutine {
+    /// Its id, as in Go's own tracebacks.
+    pub id: u64,
+    /// The goroutine that created it; unknown before Go 1.21.
+    pub parent: Option<u64>,
+    /// The `go` statement, with the calls that were inlined around it.
+    pub created_by: Vec<StackFrame>,
+    /// The function that it runs.
+    pub start: Option<String>,
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StackFrame {
+    /// `main.(*Cache).Put`; an address where there are no symbols.
+    pub function: String,
+    /// Source file; empty when unknown.
+    pub file: String,
+    /// Line; 0 when unknown.
+    pub line: u32,
+    /// Inlined into the function of the next frame.
+    pub inlined: bool,
+    /// Part of Go's runtime, between the user's code and the map, or below `main` or the `go`
+    /// statement's function: not shown unless asked for.
+    pub runtime: bool,
+}
+
+/// A point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Moment {
+    /// Nanoseconds since 1970, by the clock of the machine that ran the program.
+    pub unix_ns: u64,
+    /// Nanoseconds since the process started.
+    pub since_start_ns: u64,
+}
+
+/// One ring that was read.
+#[derive(Clone, Debug, Serialize)]
+pub struct RingSummary {
+    /// The file.
+    #[serde(serialize_with = "lossy")]
+    pub path: PathBuf,
+    /// Its process.
+    pub pid: u32,
+    /// That process is still running.
+    pub running: bool,
+    /// When it started, nanoseconds since 1970.
+    pub started_unix_ns: u64,
+    /// The executable, as the process saw its path.
+    #[serde(serialize_with = "lossy")]
+    pub executable: PathBuf,
+    /// Go's build ID of it.
+    pub build_id: String,
+    /// Where the symbols come from; `None` when there are none.
+    #[serde(serialize_with = "lossy_option")]
+    pub symbols: Option<PathBuf>,
+    /// Why there are no symbols, or why the ring could be read only in part.
+    pub problems: Vec<String>,
+    /// What is missing in it.
+    pub lost: Losses,
+}
+
+/// What is known to be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Losses {
+    /// Conflict records that were begun and not completed.
+    pub conflicts_torn: u64,
+    /// Conflicts noticed when the list was full.
+    pub conflicts_dropped: u64,
+    /// Operations that newer ones have overwritten.
+    pub overwritten: u64,
+    /// Operations not recorded because the P had no lane.
+    pub dropped_no_lane: u64,
+    /// Operations not recorded because the thread had no P.
+    pub dropped_no_p: u64,
+    /// Lanes that could not be read.
+    pub damaged_lanes: u64,
+    /// Records that make no sense.
+    pub damaged_records: u64,
+}
+
+impl Losses {
+    /// Adds the losses of another ring.
+    pub fn add(&mut self, other: &Losses) {
+        self.conflicts_torn += other.conflicts_torn;
+        self.conflicts_dropped += other.conflicts_dropped;
+        self.overwritten = self.overwritten.saturating_add(other.overwritten);
+        self.dropped_no_lane = self.dropped_no_lane.saturating_add(other.dropped_no_lane);
+        self.dropped_no_p = self.dropped_no_p.saturating_add(other.dropped_no_p);
+        self.damaged_lanes += other.damaged_lanes;
+        self.damaged_records += other.damaged_records;
+    }
+}
+
+/// A number that people write in hexadecimal; a string in JSON, where it would lose digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hex(pub u64);
+
+impl std::fmt::Display for Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A path that is not UTF-8 must not make a report impossible.
+fn lossy<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn lossy_option<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref()
+        .map(|path| path.display().to_string())
+        .serialize(serializer)
+}

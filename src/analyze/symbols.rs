@@ -1,0 +1,105 @@
+//! From addresses to names, with a memory: each address is looked up once.
+
+use super::frames;
+use super::model::StackFrame;
+use crate::golang::{Frame, GoBinary};
+use crate::image::Vaddr;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Return addresses that are remembered; a hostile ring could name any number of them.
+const REMEMBERED: usize = 1 << 20;
+
+/// The symbols of one executable, or the lack of them.
+pub struct Symbolizer<'a> {
+    binary: Option<&'a GoBinary<'a>>,
+    returns: HashMap<Vaddr, Rc<[StackFrame]>>,
+}
+
+impl<'a> Symbolizer<'a> {
+    /// Looks names up in this executable; without one, addresses stand for names.
+    pub fn new(binary: Option<&'a GoBinary<'a>>) -> Symbolizer<'a> {
+        Symbolizer {
+            binary,
+            returns: HashMap::new(),
+        }
+    }
+
+    /// The frames of the call that returns to an address, inlined ones first. Never empty.
+    pub fn frames_of_return(&mut self, at: Vaddr) -> Rc<[StackFrame]> {
+        if let Some(known) = self.returns.get(&at) {
+            return Rc::clone(known);
+        }
+        let found = self
+            .binary
+            .map(|binary| binary.frames_of_return(at))
+            .unwrap_or_default();
+        let frames: Rc<[StackFrame]> = match found.is_empty() {
+            true => Rc::from([nameless(&at.to_string())]),
+            false => found.into_iter().map(named).collect(),
+        };
+        if self.returns.len() < REMEMBERED {
+            self.returns.insert(at, Rc::clone(&frames));
+        }
+        frames
+    }
+
+    /// A whole stack, innermost first, its runtime frames folded. An address that belongs nowhere
+    /// (`None`) becomes a frame that says so.
+    pub fn stack(&mut self, returns: impl Iterator<Item = Option<Vaddr>>) -> Vec<StackFrame> {
+        let mut stack = Vec::new();
+        for at in returns {
+            match at {
+                Some(at) => stack.extend(self.frames_of_return(at).iter().cloned()),
+                None => stack.push(nameless("(outside Go's code)")),
+            }
+            if stack
+                .last()
+                .is_some_and(|frame| frame.function == "runtime.goexit")
+            {
+                break;
+            }
+        }
+        frames::fold(&mut stack);
+        stack
+    }
+
+    /// The name of the function that starts at (or contains) an address.
+    pub fn function_at(&self, at: Vaddr) -> Option<String> {
+        self.binary?
+            .function_at(at)
+            .map(|function| function.name.to_owned())
+    }
+
+    /// The Go type whose descriptor is at an address.
+    pub fn type_name(&self, descriptor: Vaddr) -> Option<String> {
+        self.binary?.type_name(descriptor)
+    }
+}
+
+fn named(frame: Frame) -> StackFrame {
+    let Frame {
+        function,
+        file,
+        line,
+        inlined,
+        ..
+    } = frame;
+    StackFrame {
+        function,
+        file,
+        line,
+        inlined,
+        runtime: false,
+    }
+}
+
+fn nameless(text: &str) -> StackFrame {
+    StackFrame {
+        function: text.to_owned(),
+        file: String::new(),
+        line: 0,
+        inlined: false,
+        runtime: false,
+    }
+}

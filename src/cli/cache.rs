@@ -1,0 +1,148 @@
+//! Patched programs are kept, so that a second run starts at once.
+//!
+//! `$XDG_CACHE_HOME/gocc/exec/` holds two kinds of things. `seen/ID`, ID made of device, inode, size
+//! and times of an executable, says which content (SHA-256) that file had, so that it need not be
+//! read again. `KEY/NAME`, KEY made of the content, gocc itself and the options, is the patched
+//! executable, under the name of the original.
+
+use super::progress::Progress;
+use crate::patch::{Mode, PatchRequest, patch_file};
+use anyhow::{Context, anyhow};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, Metadata};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Something that changes whenever patching may give other bytes: version and identity of gocc.
+fn gocc_identity() -> anyhow::Result<String> {
+    let own = fs::metadata("/proc/self/exe").context("cannot look at gocc's own executable")?;
+    Ok(format!(
+        "gocc {} {}",
+        env!("CARGO_PKG_VERSION"),
+        identity(&own)
+    ))
+}
+
+/// The patched version of an executable, from the cache or made now.
+///
+/// # Errors
+/// When the executable cannot be read or is refused by the patcher, or the cache not written.
+pub fn patched(program: &Path) -> anyhow::Result<PathBuf> {
+    let root = root()?;
+    let content = content_of(program, &root)?;
+    let key = digest_of(format!("{content} {}", gocc_identity()?).as_bytes());
+    let name = program
+        .file_name()
+        .ok_or_else(|| anyhow!("{} has no file name", program.display()))?;
+    let output = root.join(key).join(name);
+    if is_executable(&output) {
+        return Ok(output);
+    }
+    private_dir(output.parent().unwrap_or(&root))?;
+    let _progress = Progress::start(format!("patching {}", program.display()));
+    // The output appears whole or not at all, so another gocc that does the same does no harm.
+    patch_file(&PatchRequest {
+        input: program.to_owned(),
+        output: output.clone(),
+        mode: Mode::default(),
+        dir: None,
+        ring_size: None,
+        plan: None,
+        verify: true,
+    })?;
+    Ok(output)
+}
+
+/// The content's SHA-256 in hexadecimal; read from the file only when it is new or has changed.
+fn content_of(program: &Path, root: &Path) -> anyhow::Result<String> {
+    let cannot = || format!("cannot read {}", program.display());
+    let file = File::open(program).with_context(cannot)?;
+    let identity = identity(&file.metadata().with_context(cannot)?);
+    let seen = root.join("seen").join(digest_of(identity.as_bytes()));
+    if let Some(content) = fs::read_to_string(&seen)
+        .ok()
+        .filter(|text| text.len() == 64)
+    {
+        return Ok(content);
+    }
+    let _progress = Progress::start(format!("reading {}", program.display()));
+    let content = hash(file).with_context(cannot)?;
+    write_whole(&seen, content.as_bytes())?;
+    Ok(content)
+}
+
+fn hash(mut file: File) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(buffer.get(..count).unwrap_or_default());
+    }
+}
+
+/// What changes when a file does.
+fn identity(file: &Metadata) -> String {
+    let times = (
+        file.mtime(),
+        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec(),
+    );
+    format!("{} {} {} {times:?}", file.dev(), file.ino(), file.size())
+}
+
+fn root() -> anyhow::Result<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let cache =
+        variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    let cache = cache.ok_or_else(|| {
+        anyhow!("no place for patched programs: neither XDG_CACHE_HOME nor HOME is set")
+    })?;
+    Ok(cache.join("gocc").join("exec"))
+}
+
+fn private_dir(path: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.with_context(|| {
+        format!(
+            "cannot make {} (set XDG_CACHE_HOME to a place that can be written)",
+            path.display()
+        )
+    })
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    private_dir(directory)?;
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(content)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A regular file that may be executed.
+pub fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+fn digest_of(text: &[u8]) -> String {
+    hex(&Sha256::digest(text))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

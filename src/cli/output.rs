@@ -1,0 +1,77 @@
+//! Where text goes: stdout, stderr or a file, with styles only where they are wanted.
+
+use anyhow::Context;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+/// Writes an error with all its causes, on one line.
+pub fn error_line(program: &str, error: &anyhow::Error) -> io::Result<()> {
+    writeln!(io::stderr(), "{program}: error: {}", one_line(error))
+}
+
+/// Writes a remark.
+pub fn note_line(text: &str) {
+    // A remark that cannot be written is not worth failing for.
+    let _ = writeln!(io::stderr(), "gocc: {text}");
+}
+
+/// An error and its causes, each only once: some errors quote their cause in their own text.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string().replace('\n', " ");
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Writes styled text to stdout. That nobody reads it any more (`| head`) is no error.
+pub fn to_stdout(text: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to stdout"),
+    }
+}
+
+/// Writes styled text to stderr.
+pub fn to_stderr(text: &[u8]) -> anyhow::Result<()> {
+    let mut stderr = anstream::stderr().lock();
+    match stderr.write_all(text).and_then(|()| stderr.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to stderr"),
+    }
+}
+
+/// Writes a file without styles; it appears whole or not at all.
+pub fn to_file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let write = || -> io::Result<()> {
+        let mut plain = anstream::StripStream::new(Vec::new());
+        plain.write_all(text)?;
+        write_plain(path, &plain.into_inner())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_plain(path: &Path, text: &[u8]) -> io::Result<()> {
+    // What is not a regular file (/dev/stderr, a FIFO) is written to, never replaced.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return std::fs::OpenOptions::new().write(true).open(path)?.write_all(text);
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(permissions(path)).tempfile_in(directory)?;
+    file.write_all(text)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Those of the file that is replaced, else what the umask leaves of rw-rw-rw-.
+fn permissions(path: &Path) -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    let existing = std::fs::metadata(path).map(|metadata| metadata.permissions());
+    existing.unwrap_or_else(|_| std::fs::Permissions::from_mode(0o666))
+}

@@ -1,0 +1,123 @@
+use super::progress::Progress;
+use super::{EXIT_FINDINGS, output};
+use crate::analyze::{self, Options};
+use crate::report::{self, Format, TextOptions};
+use crate::ring::{Ring, RingError, ring_files};
+use anyhow::{Context, anyhow, bail};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Tell what the rings of running, ended or killed programs prove
+///
+/// Exit code: 66 when there are findings, 0 when there are none.
+#[derive(clap::Args)]
+pub struct ReportArgs {
+    #[command(flatten)]
+    pub rings: RingArgs,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Write to this file, not to stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show the frames of Go's runtime too
+    #[arg(long)]
+    pub all_frames: bool,
+}
+
+/// Which rings, and what explains them.
+#[derive(clap::Args)]
+pub struct RingArgs {
+    /// Ring files, or directories whose gocc-*.ring files are taken
+    #[arg(required = true, value_name = "RING|DIR")]
+    pub paths: Vec<PathBuf>,
+    /// The executable to take names from (default: the one that the ring names)
+    #[arg(long, value_name = "FILE")]
+    pub exe: Option<PathBuf>,
+}
+
+impl RingArgs {
+    /// How to analyse them.
+    pub fn options(&self) -> Options {
+        Options {
+            exe: self.exe.clone(),
+        }
+    }
+
+    /// Opens all rings. One that was named must be readable; one that merely lies in a directory is
+    /// left out with a remark, as long as another can be read.
+    pub fn open(&self) -> anyhow::Result<Vec<Ring>> {
+        let files = ring_files(&self.paths).map_err(with_hint)?;
+        if files.is_empty() {
+            let place = self
+                .paths
+                .first()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default();
+            bail!("no gocc-*.ring in {place} (run a patched program with GOCC=dir={place} first)");
+        }
+        let mut rings = Vec::new();
+        let mut skipped = Vec::new();
+        for file in files {
+            match Ring::open(&file) {
+                Ok(ring) => rings.push(ring),
+                Err(error) if self.paths.contains(&file) => return Err(with_hint(error)),
+                Err(error) => skipped.push(error),
+            }
+        }
+        if rings.is_empty() {
+            return Err(skipped
+                .into_iter()
+                .next()
+                .map_or_else(|| anyhow!("no ring to read"), with_hint));
+        }
+        skipped
+            .iter()
+            .for_each(|error| output::note_line(&format!("left out: {error}")));
+        Ok(rings)
+    }
+}
+
+/// Says what to do about the commonest errors.
+fn with_hint(error: RingError) -> anyhow::Error {
+    let hint = match &error {
+        RingError::Unreadable { source, .. } => match source.kind() {
+            ErrorKind::NotFound => {
+                "name a ring file, or the directory that the program had as dir= in GOCC"
+            }
+            ErrorKind::PermissionDenied => {
+                "rings belong to the user who ran the program: be that user"
+            }
+            _ => return error.into(),
+        },
+        RingError::WrongMagic { .. } => {
+            "rings are the files gocc-*.ring in the directory given as dir= in GOCC"
+        }
+        _ => return error.into(),
+    };
+    anyhow!("{error} ({hint})")
+}
+
+pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
+    let rings = args.rings.open()?;
+    let analysis = {
+        let _progress = Progress::start("reading rings");
+        analyze::analyze(rings, &args.rings.options())?
+    };
+    let mut text = Vec::new();
+    let options = TextOptions {
+        all_frames: args.all_frames,
+    };
+    report::write(&analysis, args.format, &options, &mut text)
+        .context("cannot format the report")?;
+    match &args.output {
+        Some(path) => output::to_file(path, &text)?,
+        None => output::to_stdout(&text)?,
+    }
+    Ok(if analysis.findings.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_FINDINGS)
+    })
+}

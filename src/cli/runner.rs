@@ -1,0 +1,194 @@
+//! Running an instrumented program and collecting the rings that it and its children leave.
+
+use super::signals::Forwarder;
+use crate::patch::Mode;
+use crate::ring::ring_files;
+use anyhow::{Context, bail};
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+/// The variable that an instrumented program reads its options from.
+const VARIABLE: &str = "GOCC";
+/// Shared memory is only used for rings when at least this much of it is free, in bytes.
+const ENOUGH_MEMORY: u64 = 512 << 20;
+
+/// Where the rings of a run go.
+pub struct RingDir {
+    path: PathBuf,
+    /// Rings that lay there before.
+    old: HashSet<PathBuf>,
+    /// Removes a private directory in the end.
+    _private: Option<tempfile::TempDir>,
+}
+
+impl RingDir {
+    /// A directory of the user's choice (made when it is missing), or else a private one.
+    pub fn new(chosen: Option<&Path>) -> anyhow::Result<RingDir> {
+        match chosen {
+            Some(path) => RingDir::chosen(path),
+            None => RingDir::private(),
+        }
+    }
+
+    fn chosen(path: &Path) -> anyhow::Result<RingDir> {
+        let cannot = || format!("cannot use {} for rings", path.display());
+        std::fs::create_dir_all(path).with_context(cannot)?;
+        let path = path.canonicalize().with_context(cannot)?;
+        let old = ring_files(std::slice::from_ref(&path))?
+            .into_iter()
+            .collect();
+        Ok(RingDir {
+            path,
+            old,
+            _private: None,
+        })
+    }
+
+    fn private() -> anyhow::Result<RingDir> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("gocc-exec-");
+        let in_memory = has_room(Path::new("/dev/shm"))
+            .then(|| builder.tempdir_in("/dev/shm").ok())
+            .flatten();
+        let directory = match in_memory {
+            Some(directory) => directory,
+            None => builder
+                .tempdir()
+                .context("cannot make a directory for rings (name one with --dir)")?,
+        };
+        Ok(RingDir {
+            path: directory.path().to_owned(),
+            old: HashSet::new(),
+            _private: Some(directory),
+        })
+    }
+
+    /// The rings that were written since.
+    pub fn new_rings(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut rings = ring_files(std::slice::from_ref(&self.path))?;
+        rings.retain(|ring| !self.old.contains(ring));
+        Ok(rings)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn has_room(directory: &Path) -> bool {
+    rustix::fs::statvfs(directory)
+        .is_ok_and(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) >= ENOUGH_MEMORY)
+}
+
+/// The directory that the user's own `GOCC` names.
+pub fn dir_of_environment() -> Option<PathBuf> {
+    let value = std::env::var(VARIABLE).ok()?;
+    pairs(&value)
+        .filter_map(|pair| pair.strip_prefix("dir="))
+        .next_back()
+        .map(PathBuf::from)
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// When it cannot be started. How it ends is no error.
+pub fn run(
+    executable: &Path,
+    argv: &[OsString],
+    mode: Option<Mode>,
+    rings: &RingDir,
+) -> anyhow::Result<ExitStatus> {
+    let existing = std::env::var(VARIABLE).unwrap_or_default();
+    let options = gocc_options(&existing, mode, rings.path())?;
+    let (arg0, args) = argv
+        .split_first()
+        .map_or((executable.as_os_str(), argv), |(first, rest)| {
+            (first.as_os_str(), rest)
+        });
+    let forwarder = Forwarder::install().context("cannot pass signals on")?;
+    let mut child = start(executable, arg0, args, &options)?;
+    forwarder
+        .wait(&mut child)
+        .context("cannot wait for the program")
+}
+
+fn start(
+    executable: &Path,
+    arg0: &OsStr,
+    args: &[OsString],
+    options: &str,
+) -> anyhow::Result<std::process::Child> {
+    Command::new(executable)
+        .arg0(arg0)
+        .args(args)
+        .env(VARIABLE, options)
+        .spawn()
+        .with_context(|| format!("cannot run {}", executable.display()))
+}
+
+/// The user's own options, with these in their place.
+fn gocc_options(existing: &str, mode: Option<Mode>, dir: &Path) -> anyhow::Result<String> {
+    let Some(dir) = dir
+        .to_str()
+        .filter(|dir| !dir.contains([' ', ',', '\t', '\n']))
+    else {
+        bail!(
+            "{} cannot be named in GOCC: blanks and commas separate options there (choose another --dir)",
+            dir.display()
+        );
+    };
+    let kept = pairs(existing).filter(|pair| {
+        let key = pair.split('=').next();
+        key != Some("dir") && (key != Some("mode") || mode.is_none())
+    });
+    let mut options: Vec<String> = kept.map(str::to_owned).collect();
+    options.extend(mode.map(|mode| format!("mode={mode}")));
+    options.push(format!("dir={dir}"));
+    Ok(options.join(" "))
+}
+
+fn pairs(value: &str) -> impl DoubleEndedIterator<Item = &str> {
+    value
+        .split([' ', ',', '\t', '\n'])
+        .filter(|pair| !pair.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_options_are_kept() -> anyhow::Result<()> {
+        let dir = Path::new("/rings");
+        let cases = [
+            ("", None, "dir=/rings"),
+            (
+                "mode=trace, ring=65536",
+                None,
+                "mode=trace ring=65536 dir=/rings",
+            ),
+            (
+                "mode=trace,dir=/elsewhere exitcode=3",
+                Some(Mode::Observe),
+                "exitcode=3 mode=observe dir=/rings",
+            ),
+        ];
+        for (existing, mode, expected) in cases {
+            assert_eq!(gocc_options(existing, mode, dir)?, expected);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_directory_that_the_variable_cannot_hold_is_refused() {
+        for dir in ["/with blank", "/with,comma"] {
+            let error = gocc_options("", None, Path::new(dir)).map_err(|error| error.to_string());
+            assert!(error.is_err_and(|text| text.contains("choose another --dir")));
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The report as text, in the layout that Go's race detector has taught people to read.
+
+use crate::analyze::model::{
+    Analysis, Certainty, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
+};
+use crate::ring::Operation;
+use anstyle::{AnsiColor, Style};
+use std::fmt;
+use std::io::{self, Write};
+
+const RULE: &str = "==================";
+const WARNING: Style = AnsiColor::Red.on_default().bold();
+const SUSPICION: Style = AnsiColor::Yellow.on_default().bold();
+const HEADING: Style = Style::new().bold();
+const PLACE: Style = AnsiColor::Cyan.on_default();
+const FAINT: Style = Style::new().dimmed();
+
+/// What the text shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TextOptions {
+    /// Show the runtime's own frames too.
+    pub all_frames: bool,
+}
+
+/// Writes all findings, then what is known to be missing.
+pub fn write(analysis: &Analysis, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
+    for finding in &analysis.findings {
+        write_finding(finding, options, out)?;
+    }
+    write_problems(analysis, out)?;
+    write_losses(&analysis.lost, out)?;
+    write_summary(analysis, out)
+}
+
+fn write_finding(finding: &Finding, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{RULE}")?;
+    write_headline(finding, out)?;
+    let [noticed, found] = &finding.sides;
+    write_side("", noticed, options, out)?;
+    writeln!(out)?;
+    write_side("previous ", found, options, out)?;
+    let mut shown = None;
+    for goroutine in finding
+        .sides
+        .iter()
+        .filter_map(|side| side.goroutine.as_ref())
+    {
+        if shown != Some(goroutine.id) {
+            write_origin(goroutine, options, out)?;
+        }
+        shown = Some(goroutine.id);
+    }
+    writeln!(out)?;
+    write_details(finding, out)?;
+    writeln!(out, "{RULE}")
+}
+
+fn write_headline(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+    let (style, grade) = match finding.grade {
+        Grade::Confirmed => (WARNING, "confirmed"),
+        Grade::Suspect => (SUSPICION, "suspect"),
+    };
+    let summary = finding.evidence.summary;
+    writeln!(
+        out,
+        "{style}WARNING: CONCURRENT MAP ACCESS{style:#} ({grade}: {summary})"
+    )
+}
+
+fn write_side(
+    previous: &str,
+    side: &Side,
+    options: &TextOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let operation = side.operation.map_or("operation", Operation::noun);
+    let heading = capitalised(&format!("{previous}{operation}"));
+    let Some(goroutine) = &side.goroutine else {
+        return writeln!(
+            out,
+            "{HEADING}{heading} by an unknown goroutine{HEADING:#} (nothing was recorded about it)"
+        );
+    };
+    let note = match (
+        side.certainty,
+        side.operation.is_some_and(Operation::writes),
+    ) {
+        (Certainty::Latest, true) => " (the last one known to have written to the map)",
+        (Certainty::Latest, false) => " (the last one known to have used the map)",
+        _ => "",
+    };
+    writeln!(
+        out,
+        "{HEADING}{heading} by {}{HEADING:#}{note}:",
+        name_of(goroutine)
+    )?;
+    write_frames(&side.stack, options, out)?;
+    if side.truncated {
+        writeln!(out, "  {FAINT}(further callers were not recorded){FAINT:#}")?;
+    }
+    Ok(())
+}
+
+fn name_of(goroutine: &Goroutine) -> String {
+    // The main goroutine has number 1 in every Go program.
+    if goroutine.id == 1 {
+        "main goroutine".to_owned()
+    } else {
+        format!("goroutine {}", goroutine.id)
+    }
+}
+
+fn write_origin(
+    goroutine: &Goroutine,
+    options: &TextOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if goroutine.created_by.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{HEADING}{} created at:{HEADING:#}",
+        capitalised(&name_of(goroutine))
+    )?;
+    write_frames(&goroutine.created_by, options, out)
+}
+
+fn write_frames(
+    frames: &[StackFrame],
+    options: &TextOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for frame in frames
+        .iter()
+        .filter(|frame| options.all_frames || !frame.runtime)
+    {
+        writeln!(out, "  {}()", Printable(&frame.function))?;
+        if !frame.file.is_empty() {
+            writeln!(
+                out,
+                "      {PLACE}{}:{}{PLACE:#}",
+                Printable(&frame.file),
+                frame.line
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn write_details(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{} in process {}.", MapLine(&finding.map), finding.pid)?;
+    writeln!(out, "{}.", capitalised(finding.evidence.statement))?;
+    let first = Seconds(finding.first.since_start_ns);
+    if finding.count == 1 {
+        return writeln!(out, "Seen once, {first} after the start.");
+    }
+    let last = Seconds(finding.last.since_start_ns);
+    let maps = Counted(finding.instances as u64, "map", "maps");
+    let goroutines = Counted(finding.goroutines as u64, "goroutine", "goroutines");
+    writeln!(
+        out,
+        "Seen {} times ({maps}, {goroutines}), {first} to {last} after the start.",
+        finding.count
+    )
+}
+
+fn write_problems(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    let mut shown: Vec<&str> = Vec::new();
+    for problem in analysis.rings.iter().flat_map(|ring| &ring.problems) {
+        if !shown.contains(&problem.as_str()) {
+            writeln!(out, "Note: {}", Printable(problem))?;
+            shown.push(problem);
+        }
+    }
+    Ok(())
+}
+
+fn write_losses(lost: &Losses, out: &mut dyn Write) -> io::Result<()> {
+    let all = [
+        (
+            lost.conflicts_torn,
+            "conflict record was begun and not completed",
+            "conflict records were begun and not completed",
+        ),
+        (
+            lost.conflicts_dropped,
+            "conflict found no room in the ring",
+            "conflicts found no room in the ring",
+        ),
+        (
+            lost.overwritten,
+            "recorded operation was overwritten by newer ones",
+            "recorded operations were overwritten by newer ones",
+        ),
+        (
+            lost.dropped_no_lane,
+            "operation had no lane to go to",
+            "operations had no lane to go to",
+        ),
+        (
+            lost.dropped_no_p,
+            "operation came from a thread without a P",
+            "operations came from threads without a P",
+        ),
+        (
+            lost.damaged_lanes,
+            "lane could not be read",
+            "lanes could not be read",
+        ),
+        (
+            lost.damaged_records,
+            "record makes no sense",
+            "records make no sense",
+        ),
+    ];
+    for (count, one, many) in all.into_iter().filter(|(count, ..)| *count > 0) {
+        writeln!(out, "Lost: {}.", Counted(count, one, many))?;
+    }
+    Ok(())
+}
+
+fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    let processes = Counted(analysis.rings.len() as u64, "process", "processes");
+    let confirmed = analysis
+        .findings
+        .iter()
+        .filter(|finding| finding.grade == Grade::Confirmed)
+        .count();
+    let found = analysis.findings.len();
+    if found == 0 {
+        return writeln!(out, "Found no concurrent map access in {processes}.");
+    }
+    let accesses = Counted(
+        found as u64,
+        "concurrent map access",
+        "concurrent map accesses",
+    );
+    match found - confirmed {
+        0 => writeln!(out, "Found {accesses} in {processes}: all confirmed."),
+        suspects => writeln!(
+            out,
+            "Found {accesses} in {processes}: {confirmed} confirmed, {}.",
+            Counted(suspects as u64, "suspect", "suspects")
+        ),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
+/// `2 maps`, `1 map`.
+struct Counted<'a>(u64, &'a str, &'a str);
+
+impl fmt::Display for Counted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            self.0,
+            if self.0 == 1 { self.1 } else { self.2 }
+        )
+    }
+}
+
+/// Nanoseconds as seconds: `1.204 s`.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{:03} s",
+            self.0 / 1_000_000_000,
+            self.0 / 1_000_000 % 1000
+        )
+    }
+}
+
+struct MapLine<'a>(&'a MapIdentity);
+
+impl fmt::Display for MapLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MapIdentity {
+            address,
+            instance,
+            type_name,
+        } = self.0;
+        match type_name {
+            Some(name) => write!(f, "The map is a {}", Printable(name))?,
+            None => write!(f, "The map's type is not known")?,
+        }
+        match address {
+            Some(address) => write!(f, " at {address} (seed {instance})"),
+            None => write!(f, ", nor its address"),
+        }
+    }
+}
+
+/// Text from a file that is not trusted: what could steer a terminal is replaced.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        self.0
+            .chars()
+            .try_for_each(|c| f.write_char(if c.is_control() { '\u{fffd}' } else { c }))
+    }
+}
