@@ -15,6 +15,14 @@ pub enum AnalyzeError {
     /// The executable that was named for it is not one.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The executable is not there, or not a file.
+    #[error("cannot take symbols from {path:?}: {source}")]
+    Unusable {
+        /// Where it should be.
+        path: PathBuf,
+        /// What is there.
+        source: std::io::Error,
+    },
     /// The executable that was named for it is no Go program that gocc understands.
     #[error("cannot take symbols from {path}")]
     Go {
@@ -81,7 +89,7 @@ pub fn with_symbols<R>(
     body: impl FnOnce(&mut Symbolizer<'_>, &Source) -> R,
 ) -> Result<R, AnalyzeError> {
     if let Some(exe) = &options.exe {
-        let image = Image::open(exe)?;
+        let image = open_executable(exe)?;
         let binary = load(&image, exe, ring)?;
         return Ok(body(
             &mut Symbolizer::new(Some(&binary)),
@@ -118,6 +126,15 @@ fn candidates(ring: &Ring) -> Vec<PathBuf> {
         candidates.push(PathBuf::from(format!("/proc/{}/exe", ring.header().pid)));
     }
     candidates
+}
+
+/// A ring is not trusted: what it names may be a FIFO, which would block whoever opens it.
+fn open_executable(path: &Path) -> Result<Image, AnalyzeError> {
+    let unusable = |source| AnalyzeError::Unusable { path: path.to_owned(), source };
+    if !std::fs::metadata(path).map_err(unusable)?.is_file() {
+        return Err(unusable(std::io::Error::other("not a regular file")));
+    }
+    Ok(Image::open(path)?)
 }
 
 fn load<'i>(image: &'i Image, exe: &Path, ring: &Ring) -> Result<GoBinary<'i>, AnalyzeError> {
