@@ -98,16 +98,18 @@ pub fn with_symbols<R>(
     }
     let mut reasons = Vec::new();
     for exe in candidates(ring) {
-        match Image::open(&exe) {
-            Ok(image) => match load(&image, &exe, ring) {
-                Ok(binary) => {
-                    return Ok(body(
-                        &mut Symbolizer::new(Some(&binary)),
-                        &Source::Executable(exe),
-                    ));
-                }
-                Err(error) => reasons.push(chain(&error)),
-            },
+        let image = match open_executable(&exe) {
+            Ok(image) => image,
+            Err(error) => {
+                reasons.push(chain(&error));
+                continue;
+            }
+        };
+        match load(&image, &exe, ring) {
+            Ok(binary) => {
+                let mut symbols = Symbolizer::new(Some(&binary));
+                return Ok(body(&mut symbols, &Source::Executable(exe)));
+            }
             Err(error) => reasons.push(chain(&error)),
         }
     }

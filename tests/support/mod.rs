@@ -1,7 +1,9 @@
 //! Rings built of the layout's own structs, for tests of the reader and of everything behind it.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use gocc::ring::layout::{self, Conflict, Control, Header, LaneHeader, Mark, RECORD_PCS, Record, SIDE_PCS, Side};
+use gocc::ring::layout::{
+    self, Conflict, Control, Header, LaneHeader, Mark, RECORD_PCS, Record, SIDE_PCS, Side,
+};
 use std::path::{Path, PathBuf};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -37,7 +39,11 @@ impl RingBuilder {
         header.exit_code = 66;
         header.file_size = layout::FRONT_SIZE as u64 + u64::from(lane_count) * u64::from(LANE_SIZE);
         let bytes = vec![0; header.file_size as usize];
-        let mut ring = RingBuilder { header, control: Control::new_zeroed(), bytes };
+        let mut ring = RingBuilder {
+            header,
+            control: Control::new_zeroed(),
+            bytes,
+        };
         for lane in 0..lane_count {
             ring.set_head(lane, 0);
         }
@@ -62,7 +68,10 @@ impl RingBuilder {
         let mut header = LaneHeader::new_zeroed();
         header.head = head;
         header.mask = u64::from(LANE_SIZE) - 1;
-        self.put(layout::LANE_HEADERS_OFFSET + lane as usize * size_of::<LaneHeader>(), &header);
+        self.put(
+            layout::LANE_HEADERS_OFFSET + lane as usize * size_of::<LaneHeader>(),
+            &header,
+        );
     }
 
     /// Writes records as the program does, starting at position 0.
@@ -80,7 +89,10 @@ impl RingBuilder {
 
     pub fn write_conflicts(&mut self, conflicts: &[Conflict]) {
         for (at, conflict) in conflicts.iter().enumerate() {
-            self.put(layout::CONFLICTS_OFFSET + at * size_of::<Conflict>(), conflict);
+            self.put(
+                layout::CONFLICTS_OFFSET + at * size_of::<Conflict>(),
+                conflict,
+            );
         }
         self.control.conflicts_claimed = conflicts.len() as u32;
     }
