@@ -3,13 +3,23 @@
 
 use crate::image::{Image, Vaddr};
 
-/// Why an ELF image is not a Go executable that gocc understands.
-#[derive(Debug, thiserror::Error)]
-pub enum GoError {
-    /// Placeholder of the first commit.
-    #[error("not implemented")]
-    NotImplemented,
-}
+mod bytes;
+mod error;
+mod frames;
+pub mod layouts;
+mod locate;
+mod moduledata;
+mod pclntab;
+mod refuse;
+mod types;
+mod version;
+
+pub use error::GoError;
+use frames::{FuncIds, Symbolizer};
+use moduledata::Moduledata;
+use pclntab::{Pclntab, Table};
+use version::BuildInfo;
+pub use version::{NEWEST_MINOR, OLDEST_MINOR};
 
 /// `go1.MINOR`, with what else the version string says.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -21,7 +31,7 @@ pub struct GoVersion {
 }
 
 /// Which map implementation the runtime has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum MapImpl {
     /// `runtime.hmap`: up to 1.23, and noswissmap builds of 1.24 and 1.25.
     Hmap,
@@ -143,41 +153,184 @@ pub struct GoBinary<'a> {
     pub text_start: Vaddr,
     /// moduledata.etext.
     pub text_end: Vaddr,
+    functions: Pclntab<'a>,
+    gofunc: Vaddr,
+    types: Vaddr,
+    etypes: Vaddr,
 }
 
 impl<'a> GoBinary<'a> {
     /// Recognises the executable, or says why it is not one that gocc understands.
-    pub fn parse(_image: &'a Image) -> Result<GoBinary<'a>, GoError> {
-        Err(GoError::NotImplemented)
+    pub fn parse(image: &'a Image) -> Result<GoBinary<'a>, GoError> {
+        let module = locate::moduledata(image)?;
+        let functions = Pclntab::new(image, &module)?;
+        let (version, build_info) = version::find_version(image, &module, &functions)?;
+        check_target(build_info.as_ref())?;
+        check_version(&version, &module)?;
+        let map_impl = map_impl(&version);
+        let entry = layouts::lookup(version.minor, map_impl).ok_or_else(|| GoError::TooNew {
+            found: version.text.clone(),
+        })?;
+        let pointer = |offset: u32| {
+            let found = module
+                .at
+                .checked_add(u64::from(offset))
+                .and_then(|at| image.pointer_at(at));
+            found.ok_or_else(|| GoError::Inconsistent {
+                what: format!("moduledata at {} is cut off", module.at),
+            })
+        };
+        Ok(GoBinary {
+            image,
+            map_impl,
+            layout: entry.layout,
+            layout_source: LayoutSource::VersionTable,
+            build_id: build_id(image),
+            race: !functions.find(&["runtime.racecall"]).is_empty(),
+            first_moduledata: module.at,
+            pclntab: module.pclntab,
+            pclntab_magic: module.generation.magic(),
+            pclntab_text_start: module.header_text_start,
+            text_start: module.text,
+            text_end: module.etext,
+            gofunc: pointer(entry.module.gofunc)?,
+            types: pointer(entry.module.types)?,
+            etypes: pointer(entry.module.etypes)?,
+            version,
+            functions,
+        })
     }
+
     /// All functions with this name, in address order (a wrapper may share the name).
-    pub fn functions_named(&self, _name: &str) -> Vec<Func<'a>> {
-        unimplemented!()
+    pub fn functions_named(&self, name: &str) -> Vec<Func<'a>> {
+        self.functions.find(&[name])
     }
+
+    /// All functions with one of these names, in address order: one pass over the table.
+    pub fn find_functions(&self, names: &[&str]) -> Vec<Func<'a>> {
+        self.functions.find(names)
+    }
+
     /// Every function, in address order.
     pub fn functions(&self) -> Box<dyn Iterator<Item = Func<'a>> + '_> {
-        unimplemented!()
+        Box::new(self.functions.functions())
     }
+
     /// The function that contains an address.
-    pub fn function_at(&self, _pc: Vaddr) -> Option<Func<'a>> {
-        unimplemented!()
+    pub fn function_at(&self, pc: Vaddr) -> Option<Func<'a>> {
+        self.functions.func(self.functions.record_at(pc)?)
     }
-    /// The frames at an instruction, innermost (inlined) first; empty outside Go's text.
-    pub fn frames_at(&self, _pc: Vaddr) -> Vec<Frame> {
-        unimplemented!()
+
+    /// The frames at an instruction, innermost (inlined) first; empty outside Go's text and in
+    /// compiler-made wrappers, which the runtime's stacks leave out as well.
+    pub fn frames_at(&self, pc: Vaddr) -> Vec<Frame> {
+        let ids = FuncIds::of(self.version.minor);
+        let symbolizer = Symbolizer {
+            image: self.image,
+            functions: &self.functions,
+            text: self.text_start,
+            gofunc: self.gofunc,
+            ids,
+        };
+        symbolizer.frames_at(pc).unwrap_or_default()
     }
+
     /// The frames of a return address: those of the call before it.
-    pub fn frames_of_return(&self, _return_address: Vaddr) -> Vec<Frame> {
-        unimplemented!()
+    pub fn frames_of_return(&self, return_address: Vaddr) -> Vec<Frame> {
+        return_address
+            .0
+            .checked_sub(1)
+            .map_or_else(Vec::new, |call| self.frames_at(Vaddr(call)))
     }
+
     /// The name of the type whose descriptor is at an address, as Go source writes it
     /// (`map[string]*main.Session`).
-    pub fn type_name(&self, _descriptor: Vaddr) -> Option<String> {
-        unimplemented!()
+    pub fn type_name(&self, descriptor: Vaddr) -> Option<String> {
+        types::name(self.image, descriptor, self.types, self.etypes)
     }
+
     /// The stack pointer's distance from its value at the function's entry, at an instruction
     /// (`_func.pcsp`), in bytes.
-    pub fn sp_delta_at(&self, _pc: Vaddr) -> Option<i32> {
-        unimplemented!()
+    pub fn sp_delta_at(&self, pc: Vaddr) -> Option<i32> {
+        let record = self.functions.record_at(pc)?;
+        let offset = u32::try_from(pc.0.checked_sub(self.text_start.0)?).ok()?;
+        self.functions.value_at(record, Table::StackDepth, offset)
     }
+}
+
+/// The build info may name another system than the ELF header suggests.
+fn check_target(info: Option<&BuildInfo>) -> Result<(), GoError> {
+    match info.and_then(|info| info.setting("GOOS")) {
+        Some(os) if os != "linux" => Err(GoError::OtherTarget {
+            found: os.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Is the version supported, and does the function table's shape fit it?
+fn check_version(version: &GoVersion, module: &Moduledata) -> Result<(), GoError> {
+    if version.minor < OLDEST_MINOR {
+        return Err(GoError::TooOld {
+            found: version.text.clone(),
+        });
+    }
+    let generation = if version.minor < 20 {
+        moduledata::Generation::V118
+    } else {
+        moduledata::Generation::V120
+    };
+    if module.generation != generation {
+        let what = format!(
+            "{} does not use function tables with magic {:#x}",
+            version.text,
+            module.generation.magic()
+        );
+        return Err(GoError::Inconsistent { what });
+    }
+    Ok(())
+}
+
+/// Swiss maps are the default from 1.24 on; from 1.26 on there is no choice.
+fn map_impl(version: &GoVersion) -> MapImpl {
+    match version.minor {
+        ..=23 => MapImpl::Hmap,
+        24 | 25 if version::experiments(&version.text).any(|name| name == "noswissmap") => {
+            MapImpl::Hmap
+        }
+        _ => MapImpl::Swiss,
+    }
+}
+
+/// The text of Go's build ID note, found through PT_NOTE (note name `Go`, type 4;
+/// src/cmd/internal/buildid/note.go).
+fn build_id(image: &Image) -> Option<String> {
+    const PT_NOTE: u32 = 4;
+    let segments = image
+        .segments()
+        .iter()
+        .filter(|segment| segment.kind == PT_NOTE);
+    let by_segment =
+        segments.filter_map(|segment| image.bytes_at(segment.vaddr, segment.file_size));
+    let section = image
+        .section(".note.go.buildid")
+        .and_then(|section| image.section_bytes(section));
+    by_segment.chain(section).find_map(go_note)
+}
+
+fn go_note(mut notes: &[u8]) -> Option<String> {
+    while let (Some(name_size), Some(text_size), Some(kind)) = (
+        bytes::u32_at(notes, 0),
+        bytes::u32_at(notes, 4),
+        bytes::u32_at(notes, 8),
+    ) {
+        let name_end = 12usize.checked_add(name_size as usize)?;
+        let text_start = name_end.checked_next_multiple_of(4)?;
+        let text_end = text_start.checked_add(text_size as usize)?;
+        if kind == 4 && notes.get(12..name_end) == Some(b"Go\0\0") {
+            return String::from_utf8(notes.get(text_start..text_end)?.to_vec()).ok();
+        }
+        notes = notes.get(text_end.checked_next_multiple_of(4)?..)?;
+    }
+    None
 }

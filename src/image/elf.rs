@@ -1,13 +1,10 @@
+use super::error::ImageError;
+use super::header::{self, Headers};
+use super::relocations::{self, DynamicInfo, RelativeRelocation};
 use super::{FileOffset, Vaddr};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-
-/// Why a file is not an executable image that gocc can work on.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// The file could not be opened or mapped.
-    #[error("cannot read {path}: {source}")]
-    Unreadable { path: PathBuf, source: std::io::Error },
-}
+use std::sync::OnceLock;
 
 /// One program header of the image.
 #[derive(Clone, Debug)]
@@ -31,7 +28,7 @@ pub struct Segment {
 /// One section header of the image.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// Its name; empty where the string table has none.
+    /// Its name; empty where the string table has none, cut at 255 bytes.
     pub name: String,
     /// `sh_type`.
     pub kind: u32,
@@ -45,69 +42,204 @@ pub struct Section {
     pub size: u64,
 }
 
+/// The file's bytes, however they came into memory.
+enum Bytes {
+    Mapped(memmap2::Mmap),
+    Empty,
+    Owned(Vec<u8>),
+}
+
+impl Bytes {
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Empty => &[],
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
 /// An ELF executable, mapped.
-pub struct Image {}
+pub struct Image {
+    bytes: Bytes,
+    path: PathBuf,
+    is_pie: bool,
+    entry: Vaddr,
+    segments: Vec<Segment>,
+    sections: Vec<Section>,
+    /// PT_LOAD segments with bytes in the file, ascending by address and disjoint.
+    loads: Vec<Segment>,
+    dynamic: DynamicInfo,
+    /// Built when a pointer of a PIE is first asked for: large programs have a million of them.
+    relative: OnceLock<Vec<RelativeRelocation>>,
+}
 
 impl Image {
     /// Maps and parses the file.
-    pub fn open(_path: &Path) -> Result<Image, ImageError> {
-        unimplemented!()
+    pub fn open(path: &Path) -> Result<Image, ImageError> {
+        let unreadable = |source| ImageError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if metadata.is_dir() {
+            return Err(unreadable(std::io::Error::from(
+                std::io::ErrorKind::IsADirectory,
+            )));
+        }
+        if metadata.is_file() && metadata.len() == 0 {
+            return Image::parse(Bytes::Empty, path.to_owned());
+        }
+        // SAFETY: the map is private and read-only. Another process that truncates the file while
+        // gocc reads it can make accesses fault (SIGBUS), as with every program that maps its
+        // input; gocc itself never writes to its input.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(unreadable)?;
+        Image::parse(Bytes::Mapped(map), path.to_owned())
     }
+
     /// Parses bytes already in memory (tests, fuzzing).
-    pub fn from_bytes(_bytes: Vec<u8>) -> Result<Image, ImageError> {
-        unimplemented!()
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Image, ImageError> {
+        Image::parse(Bytes::Owned(bytes), PathBuf::from("<memory>"))
     }
+
+    fn parse(bytes: Bytes, path: PathBuf) -> Result<Image, ImageError> {
+        let Headers {
+            is_pie,
+            entry,
+            segments,
+            sections,
+            loads,
+            dynamic,
+        } = header::parse(bytes.get(), &path)?;
+        Ok(Image {
+            bytes,
+            path,
+            is_pie,
+            entry,
+            segments,
+            sections,
+            loads,
+            dynamic,
+            relative: OnceLock::new(),
+        })
+    }
+
     /// The whole file.
     pub fn data(&self) -> &[u8] {
-        unimplemented!()
+        self.bytes.get()
     }
+
     /// Where it was opened from, for messages.
     pub fn path(&self) -> &Path {
-        unimplemented!()
+        &self.path
     }
+
     /// ET_DYN: addresses are relative to a load bias.
     pub fn is_pie(&self) -> bool {
-        unimplemented!()
+        self.is_pie
     }
+
     /// `e_entry`.
     pub fn entry(&self) -> Vaddr {
-        unimplemented!()
+        self.entry
     }
+
     /// The program headers, in file order.
     pub fn segments(&self) -> &[Segment] {
-        unimplemented!()
+        &self.segments
     }
+
     /// The section headers, in file order; empty when there are none.
     pub fn sections(&self) -> &[Section] {
-        unimplemented!()
+        &self.sections
     }
+
     /// The first section of that name.
-    pub fn section(&self, _name: &str) -> Option<&Section> {
-        unimplemented!()
+    pub fn section(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.name == name)
     }
+
     /// The bytes of a section as they lie in the file (not decompressed).
-    pub fn section_bytes(&self, _section: &Section) -> Option<&[u8]> {
-        unimplemented!()
+    pub fn section_bytes(&self, section: &Section) -> Option<&[u8]> {
+        if section.kind == goblin::elf::section_header::SHT_NOBITS {
+            return None;
+        }
+        header::file_range(self.data(), section.offset.0, section.size)
     }
+
     /// Where the byte at a virtual address lies in the file; `None` for bss and unmapped addresses.
-    pub fn offset_of(&self, _at: Vaddr) -> Option<FileOffset> {
-        unimplemented!()
+    pub fn offset_of(&self, at: Vaddr) -> Option<FileOffset> {
+        let load = header::load_at(&self.loads, at)?;
+        load.offset
+            .0
+            .checked_add(at.0.checked_sub(load.vaddr.0)?)
+            .map(FileOffset)
     }
+
     /// The virtual address at which a file offset is mapped.
-    pub fn vaddr_of(&self, _at: FileOffset) -> Option<Vaddr> {
-        unimplemented!()
+    pub fn vaddr_of(&self, at: FileOffset) -> Option<Vaddr> {
+        let covers = |load: &&Segment| {
+            at.0.checked_sub(load.offset.0)
+                .is_some_and(|skip| skip < load.file_size)
+        };
+        let load = self.loads.iter().find(covers)?;
+        load.vaddr.checked_add(at.0 - load.offset.0)
     }
+
     /// `len` bytes at a virtual address, if all of them lie in one segment's file part.
-    pub fn bytes_at(&self, _at: Vaddr, _len: u64) -> Option<&[u8]> {
-        unimplemented!()
+    pub fn bytes_at(&self, at: Vaddr, len: u64) -> Option<&[u8]> {
+        self.bytes_from(at)?.get(..usize::try_from(len).ok()?)
     }
+
     /// All bytes from a virtual address to the end of its segment's file part.
-    pub fn bytes_from(&self, _at: Vaddr) -> Option<&[u8]> {
-        unimplemented!()
+    pub fn bytes_from(&self, at: Vaddr) -> Option<&[u8]> {
+        header::bytes_from(self.data(), &self.loads, at)
     }
+
+    /// The eight bytes at a virtual address as they lie in the file.
+    pub fn u64_at(&self, at: Vaddr) -> Option<u64> {
+        let bytes = self.bytes_at(at, 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+
     /// The pointer stored at a virtual address, with R_X86_64_RELATIVE relocations applied (load
     /// bias 0), since a PIE's file may hold zeros there.
-    pub fn pointer_at(&self, _at: Vaddr) -> Option<Vaddr> {
-        unimplemented!()
+    pub fn pointer_at(&self, at: Vaddr) -> Option<Vaddr> {
+        let stored = self.u64_at(at)?;
+        let relocations = self.relative_relocations();
+        match relocations.binary_search_by_key(&at, |relocation| relocation.at) {
+            Ok(index) => relocations.get(index).map(|relocation| relocation.target),
+            Err(_) => Some(Vaddr(stored)),
+        }
+    }
+
+    /// The loadable segments that have bytes in the file, ascending by address.
+    pub fn loads(&self) -> &[Segment] {
+        &self.loads
+    }
+
+    /// Pointers that the dynamic loader stores at start, ascending by place; empty unless a PIE.
+    /// Places packed with DT_RELR are not listed: their value lies in the file already.
+    pub fn relative_relocations(&self) -> &[RelativeRelocation] {
+        self.relative.get_or_init(|| {
+            match self.dynamic.relocation_table(self.data(), &self.loads) {
+                Some(table) if self.is_pie => relocations::relative(table),
+                _ => Vec::new(),
+            }
+        })
+    }
+
+    /// The addresses that DT_RELR lists, each of a pointer whose value lies in the file.
+    pub fn packed_relocations(&self) -> Vec<Vaddr> {
+        match self.dynamic.packed_table(self.data(), &self.loads) {
+            Some(table) => relocations::packed(table, &self.loads),
+            None => Vec::new(),
+        }
+    }
+
+    /// Has gocc patched this file already? Told by the note section it leaves.
+    pub fn is_already_patched(&self) -> bool {
+        self.section(".note.gocc").is_some()
     }
 }

@@ -4,8 +4,13 @@
 use std::fmt;
 
 mod elf;
+mod error;
+mod header;
+mod relocations;
 
-pub use elf::{Image, ImageError, Section, Segment};
+pub use elf::{Image, Section, Segment};
+pub use error::ImageError;
+pub use relocations::RelativeRelocation;
 
 /// A virtual address as the linker assigned it: for a PIE, before the load bias is added.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
