@@ -43,6 +43,15 @@ pub fn lookup(minor: u32, map: MapImpl) -> Option<Entry> {
         .find(|entry| entry.map == map && (entry.first..=entry.last).contains(&minor))
 }
 
+/// Experiments that change the structs in the table (src/internal/goexperiment/flags.go; lock
+/// ranking adds fields to `runtime.m`).
+const STRUCT_EXPERIMENTS: [&str; 1] = ["staticlockranking"];
+
+/// An experiment in a version string that makes the table useless.
+pub(super) fn unknown_experiment(version: &str) -> Option<&str> {
+    super::version::experiments(version).find(|name| STRUCT_EXPERIMENTS.contains(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::version::{NEWEST_MINOR, OLDEST_MINOR};

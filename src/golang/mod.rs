@@ -4,6 +4,8 @@
 use crate::image::{Image, Vaddr};
 
 mod bytes;
+mod debug_info;
+mod dwarf;
 mod error;
 mod frames;
 pub mod layouts;
@@ -16,6 +18,7 @@ mod version;
 
 pub use error::GoError;
 use frames::{FuncIds, Symbolizer};
+use layouts::ModuleOffsets;
 use moduledata::Moduledata;
 use pclntab::{Pclntab, Table};
 use version::BuildInfo;
@@ -137,6 +140,10 @@ pub struct GoBinary<'a> {
     pub layout: Layout,
     /// Where they come from.
     pub layout_source: LayoutSource,
+    /// What the executable's DWARF says, if it describes all the structs.
+    pub dwarf_layout: Option<Layout>,
+    /// What the version table says, if it knows the version.
+    pub table_layout: Option<Layout>,
     /// Go's build ID, from .note.go.buildid, if there is one.
     pub build_id: Option<String>,
     /// Built for the race detector.
@@ -168,9 +175,7 @@ impl<'a> GoBinary<'a> {
         check_target(build_info.as_ref())?;
         check_version(&version, &module)?;
         let map_impl = map_impl(&version);
-        let entry = layouts::lookup(version.minor, map_impl).ok_or_else(|| GoError::TooNew {
-            found: version.text.clone(),
-        })?;
+        let layouts = Layouts::find(image, &version, map_impl)?;
         let pointer = |offset: u32| {
             let found = module
                 .at
@@ -183,8 +188,10 @@ impl<'a> GoBinary<'a> {
         Ok(GoBinary {
             image,
             map_impl,
-            layout: entry.layout,
-            layout_source: LayoutSource::VersionTable,
+            layout: layouts.layout,
+            layout_source: layouts.source,
+            dwarf_layout: layouts.dwarf,
+            table_layout: layouts.table,
             build_id: build_id(image),
             race: !functions.find(&["runtime.racecall"]).is_empty(),
             first_moduledata: module.at,
@@ -193,9 +200,9 @@ impl<'a> GoBinary<'a> {
             pclntab_text_start: module.header_text_start,
             text_start: module.text,
             text_end: module.etext,
-            gofunc: pointer(entry.module.gofunc)?,
-            types: pointer(entry.module.types)?,
-            etypes: pointer(entry.module.etypes)?,
+            gofunc: pointer(layouts.module.gofunc)?,
+            types: pointer(layouts.module.types)?,
+            etypes: pointer(layouts.module.etypes)?,
             version,
             functions,
         })
@@ -289,6 +296,35 @@ fn check_version(version: &GoVersion, module: &Moduledata) -> Result<(), GoError
         return Err(GoError::Inconsistent { what });
     }
     Ok(())
+}
+
+/// The layouts of one executable, by source, and the one that counts.
+struct Layouts {
+    layout: Layout,
+    module: ModuleOffsets,
+    source: LayoutSource,
+    dwarf: Option<Layout>,
+    table: Option<Layout>,
+}
+
+impl Layouts {
+    /// DWARF wins; the table serves where there is none.
+    fn find(image: &Image, version: &GoVersion, map: MapImpl) -> Result<Layouts, GoError> {
+        let fields = dwarf::Fields::read(image);
+        let dwarf = fields.as_ref().and_then(|fields| Some((fields.layout(map)?, fields.module()?)));
+        let table = layouts::lookup(version.minor, map).map(|entry| (entry.layout, entry.module));
+        let (chosen, source) = match (&dwarf, &table) {
+            (Some(found), _) => (found.clone(), LayoutSource::Dwarf),
+            (None, Some(_)) if layouts::unknown_experiment(&version.text).is_some() => {
+                let experiment = layouts::unknown_experiment(&version.text).unwrap_or_default().to_owned();
+                return Err(GoError::UnknownExperiment { experiment });
+            }
+            (None, Some(found)) => (found.clone(), LayoutSource::VersionTable),
+            (None, None) => return Err(GoError::TooNew { found: version.text.clone() }),
+        };
+        let (layout, module) = chosen;
+        Ok(Layouts { layout, module, source, dwarf: dwarf.map(|(layout, _)| layout), table: table.map(|(layout, _)| layout) })
+    }
 }
 
 /// Swiss maps are the default from 1.24 on; from 1.26 on there is no choice.
