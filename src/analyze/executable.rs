@@ -132,7 +132,10 @@ fn candidates(ring: &Ring) -> Vec<PathBuf> {
 
 /// A ring is not trusted: what it names may be a FIFO, which would block whoever opens it.
 fn open_executable(path: &Path) -> Result<Image, AnalyzeError> {
-    let unusable = |source| AnalyzeError::Unusable { path: path.to_owned(), source };
+    let unusable = |source| AnalyzeError::Unusable {
+        path: path.to_owned(),
+        source,
+    };
     if !std::fs::metadata(path).map_err(unusable)?.is_file() {
         return Err(unusable(std::io::Error::other("not a regular file")));
     }

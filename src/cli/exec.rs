@@ -1,4 +1,4 @@
-use super::runner::{self, RingDir};
+use super::runner::{self, RingDir, Run};
 use super::{EXIT_FINDINGS, cache, output, signals};
 use crate::analyze::model::Analysis;
 use crate::analyze::{self, Options};
@@ -43,7 +43,15 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let executable = cache::patched(&program)?;
     let dir = args.dir.clone().or_else(runner::dir_of_environment);
     let rings = RingDir::new(dir.as_deref())?;
-    let status = runner::run(&executable, &args.command, args.mode, &rings)?;
+    let argv = &args.command;
+    let run = Run {
+        executable: &executable,
+        argv,
+        mode: args.mode,
+        rings: &rings,
+        output: None,
+    };
+    let status = run.to_end()?;
     let (analysis, exit_code) = analyze_run(&rings)?;
     let text = render(&analysis, args.format)?;
     match &args.report {

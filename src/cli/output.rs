@@ -19,7 +19,7 @@ pub fn note_line(text: &str) {
 pub fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let cause = cause.to_string().replace('\n', " ");
+        let cause = without_number(&cause.to_string().replace('\n', " "));
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {
@@ -27,6 +27,14 @@ pub fn one_line(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Without the system's error numbers: "No such file or directory (os error 2)".
+fn without_number(text: &str) -> String {
+    match text.split_once(" (os error ") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once(')').map_or("", |(_, after)| after)),
+        None => text.to_owned(),
+    }
 }
 
 /// Writes styled text to stdout. That nobody reads it any more (`| head`) is no error.
@@ -60,10 +68,18 @@ pub fn to_file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
 fn write_plain(path: &Path, text: &[u8]) -> io::Result<()> {
     // What is not a regular file (/dev/stderr, a FIFO) is written to, never replaced.
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::OpenOptions::new().write(true).open(path)?.write_all(text);
+        return std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(text);
     }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(permissions(path)).tempfile_in(directory)?;
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(permissions(path))
+        .tempfile_in(directory)?;
     file.write_all(text)?;
     file.persist(path)?;
     Ok(())
@@ -74,4 +90,19 @@ fn permissions(path: &Path) -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     let existing = std::fs::metadata(path).map(|metadata| metadata.permissions());
     existing.unwrap_or_else(|_| std::fs::Permissions::from_mode(0o666))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn causes_are_told_once_and_on_one_line() {
+        let io = || io::Error::from_raw_os_error(libc::ENOENT);
+        let quoting = crate::ring::RingError::Unreadable { path: "r".into(), source: io() };
+        assert_eq!(one_line(&quoting.into()), "cannot read r: No such file or directory");
+        let chain = anyhow!(io()).context("cannot open\nthe file").context("cannot report");
+        assert_eq!(one_line(&chain), "cannot report: cannot open the file: No such file or directory");
+    }
 }

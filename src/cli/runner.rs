@@ -5,10 +5,11 @@ use crate::patch::Mode;
 use crate::ring::ring_files;
 use anyhow::{Context, bail};
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 
 /// The variable that an instrumented program reads its options from.
 const VARIABLE: &str = "GOCC";
@@ -93,42 +94,51 @@ pub fn dir_of_environment() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Runs a program to its end.
-///
-/// # Errors
-/// When it cannot be started. How it ends is no error.
-pub fn run(
-    executable: &Path,
-    argv: &[OsString],
-    mode: Option<Mode>,
-    rings: &RingDir,
-) -> anyhow::Result<ExitStatus> {
-    let existing = std::env::var(VARIABLE).unwrap_or_default();
-    let options = gocc_options(&existing, mode, rings.path())?;
-    let (arg0, args) = argv
-        .split_first()
-        .map_or((executable.as_os_str(), argv), |(first, rest)| {
-            (first.as_os_str(), rest)
-        });
-    let forwarder = Forwarder::install().context("cannot pass signals on")?;
-    let mut child = start(executable, arg0, args, &options)?;
-    forwarder
-        .wait(&mut child)
-        .context("cannot wait for the program")
+/// A run of an instrumented program.
+pub struct Run<'a> {
+    /// The file to run.
+    pub executable: &'a Path,
+    /// What the program sees as its arguments, its own name first.
+    pub argv: &'a [OsString],
+    /// The mode to ask for; else what the user's own `GOCC` says.
+    pub mode: Option<Mode>,
+    /// Where its rings go.
+    pub rings: &'a RingDir,
+    /// Where its output and errors go, when not to those of gocc.
+    pub output: Option<&'a File>,
 }
 
-fn start(
-    executable: &Path,
-    arg0: &OsStr,
-    args: &[OsString],
-    options: &str,
-) -> anyhow::Result<std::process::Child> {
-    Command::new(executable)
-        .arg0(arg0)
-        .args(args)
-        .env(VARIABLE, options)
-        .spawn()
-        .with_context(|| format!("cannot run {}", executable.display()))
+impl Run<'_> {
+    /// Runs the program to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started. How it ends is no error.
+    pub fn to_end(&self) -> anyhow::Result<ExitStatus> {
+        let forwarder = Forwarder::install().context("cannot pass signals on")?;
+        let mut child = self.start()?;
+        forwarder
+            .wait(&mut child)
+            .context("cannot wait for the program")
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        let existing = std::env::var(VARIABLE).unwrap_or_default();
+        let mut command = Command::new(self.executable);
+        command.env(
+            VARIABLE,
+            gocc_options(&existing, self.mode, self.rings.path())?,
+        );
+        if let Some((arg0, args)) = self.argv.split_first() {
+            command.arg0(arg0).args(args);
+        }
+        if let Some(file) = self.output {
+            let copy = || file.try_clone().context("cannot share the output file");
+            command.stdout(copy()?).stderr(copy()?);
+        }
+        command
+            .spawn()
+            .with_context(|| format!("cannot run {}", self.executable.display()))
+    }
 }
 
 /// The user's own options, with these in their place.
