@@ -1,6 +1,11 @@
 //! Findings and their text, on rings that a process of the real demo program could have written: its
 //! code, its return addresses, its lines.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -8,9 +13,10 @@ use assert_cmd::Command;
 use gocc::golang::GoBinary;
 use gocc::image::Image;
 use gocc::ring::layout::{self, Conflict};
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
 use std::path::{Path, PathBuf};
 use support::{RingBuilder, conflict, record, side};
+use zerocopy::FromZeros;
 
 /// The demo program, and addresses in it.
 struct Demo {
@@ -23,11 +29,19 @@ impl Demo {
     fn unpack() -> Demo {
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join("demo");
-        let packed = std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/demo/demo.bin.gz")).unwrap();
+        let packed = std::fs::File::open(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/testdata/demo/demo.bin.gz"
+        ))
+        .unwrap();
         let mut file = std::fs::File::create(&program).unwrap();
         std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut file).unwrap();
         let image = Image::open(&program).unwrap();
-        Demo { directory, program, image }
+        Demo {
+            directory,
+            program,
+            image,
+        }
     }
 
     fn path(&self) -> &Path {
@@ -50,12 +64,19 @@ impl Demo {
     fn returns(&self, caller: &str, callee: &str) -> Vec<u64> {
         let binary = GoBinary::parse(&self.image).unwrap();
         let function = binary.functions_named(caller).remove(0);
-        let code = self.image.bytes_at(function.entry, function.end.0 - function.entry.0).unwrap();
+        let code = self
+            .image
+            .bytes_at(function.entry, function.end.0 - function.entry.0)
+            .unwrap();
         let mut found = Vec::new();
         for instruction in Decoder::with_ip(64, code, function.entry.0, DecoderOptions::NONE) {
             let target = gocc::image::Vaddr(instruction.near_branch_target());
             let is_call = instruction.flow_control() == FlowControl::Call;
-            if is_call && binary.function_at(target).is_some_and(|callee_at| callee_at.name.starts_with(callee)) {
+            if is_call
+                && binary
+                    .function_at(target)
+                    .is_some_and(|callee_at| callee_at.name.starts_with(callee))
+            {
                 found.push(instruction.next_ip());
             }
         }
@@ -64,25 +85,48 @@ impl Demo {
     }
 
     fn entry(&self, function: &str) -> u64 {
-        GoBinary::parse(&self.image).unwrap().functions_named(function)[0].entry.0
+        GoBinary::parse(&self.image)
+            .unwrap()
+            .functions_named(function)[0]
+            .entry
+            .0
+    }
+
+    /// The descriptor of the sessions' map type: the first argument of the assignment in Renew.
+    fn map_type(&self) -> u64 {
+        let binary = GoBinary::parse(&self.image).unwrap();
+        let function = binary.functions_named("main.(*Server).Renew").remove(0);
+        let code = self
+            .image
+            .bytes_at(function.entry, function.end.0 - function.entry.0)
+            .unwrap();
+        let decoder = Decoder::with_ip(64, code, function.entry.0, DecoderOptions::NONE);
+        let mut loads = decoder
+            .into_iter()
+            .filter(|at| at.mnemonic() == Mnemonic::Lea && at.op0_register() == Register::RAX);
+        loads
+            .find(Instruction::is_ip_rel_memory_operand)
+            .unwrap()
+            .ip_rel_memory_address()
     }
 
     /// A client's stack down to the assignment in Renew.
     fn renewing(&self) -> Vec<u64> {
-        // Handle and Renew may be inlined: whichever physical function calls mapassign is the first.
-        let assign = self.returns("main.(*Server).Renew", "runtime.mapassign_faststr");
-        let renew = self.returns("main.client", "main.(*Server).Renew");
-        vec![assign[0], renew[0], self.returns("runtime.goexit.abi0", "runtime.goexit1")[0]]
+        vec![
+            self.returns("main.(*Server).Renew", "runtime.mapassign_faststr")[0],
+            self.returns("main.(*Server).Handle", "main.(*Server).Renew")[0],
+            self.returns("main.client", "main.(*Server).Handle")[0],
+            self.entry("runtime.goexit") + 1,
+        ]
     }
 
     /// The janitor's stack down to the iteration step.
     fn sweeping(&self) -> Vec<u64> {
-        let callee = if self.swiss() { "internal/runtime/maps.(*Iter).Next" } else { "runtime.mapiternext" };
-        vec![self.returns("main.(*Server).Janitor", callee)[0]]
-    }
-
-    fn swiss(&self) -> bool {
-        GoBinary::parse(&self.image).unwrap().map_impl == gocc::golang::MapImpl::Swiss
+        vec![
+            self.returns("runtime.mapIterNext", "internal/runtime/maps.(*Iter).Next")[0],
+            self.returns("main.(*Server).Janitor", "runtime.mapIterNext")[0],
+            self.entry("runtime.goexit") + 1,
+        ]
     }
 
     /// Goroutine 7, started by main, renews a session while the janitor, goroutine 6, sweeps.
@@ -95,7 +139,9 @@ impl Demo {
         renewing.start_fn = self.entry("main.client");
         renewing.parent_goid = 1;
         sweeping.parent_goid = 1;
-        conflict(evidence, 12_345_678, [sweeping, renewing])
+        let mut conflict = conflict(evidence, 12_345_678, [sweeping, renewing]);
+        conflict.map_type = self.map_type();
+        conflict
     }
 }
 
@@ -107,17 +153,282 @@ fn gocc(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> std::process::Output {
     command.output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+/// What it wrote to stdout, with the paths of this run replaced.
+fn stdout_of(output: &std::process::Output, demo: &Demo) -> String {
+    String::from_utf8(output.stdout.clone())
+        .unwrap()
+        .replace(&demo.path().display().to_string(), "DIR")
+}
+
+/// The text report of one conflict.
+fn text_of(demo: &Demo, conflict: Conflict) -> String {
+    let mut ring = demo.ring(0);
+    ring.write_conflicts(&[conflict]);
+    let output = gocc(&[&"report", &ring.save(demo.path(), "gocc-1.ring")]);
+    assert_eq!(output.status.code(), Some(66), "{output:?}");
+    stdout_of(&output, demo)
 }
 
 #[test]
 fn caught_in_the_act() {
     let demo = Demo::unpack();
+    let conflict = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    insta::assert_snapshot!(text_of(&demo, conflict));
+}
+
+#[test]
+fn stopped_by_the_runtime() {
+    let demo = Demo::unpack();
+    for (name, certainty) in [
+        ("inside", layout::SIDE_INSIDE),
+        ("latest", layout::SIDE_LATEST),
+    ] {
+        let conflict = demo.conflict(layout::EVIDENCE_RUNTIME_FATAL, certainty);
+        insta::assert_snapshot!(
+            format!("stopped_by_the_runtime_{name}"),
+            text_of(&demo, conflict)
+        );
+    }
+}
+
+#[test]
+fn stopped_by_the_runtime_other_side_unknown() {
+    let demo = Demo::unpack();
+    let mut conflict = demo.conflict(layout::EVIDENCE_RUNTIME_FATAL, 0);
+    conflict.sides[1] = layout::Side::new_zeroed();
+    (conflict.map, conflict.map_type) = (0, 0);
+    insta::assert_snapshot!(text_of(&demo, conflict));
+}
+
+#[test]
+fn a_flag_alone_is_a_suspicion() {
+    let demo = Demo::unpack();
+    let latest = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_LATEST);
+    insta::assert_snapshot!(text_of(&demo, latest));
+    // Never confirmed: one goroutine twice, or two that only read.
+    let mut alone = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    alone.sides[1].goid = alone.sides[0].goid;
+    let mut readers = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    readers.sides[1].op = layout::OP_READ;
+    let mut unheard_of = demo.conflict(99, layout::SIDE_INSIDE);
+    unheard_of.sides[1].certainty = 77;
+    for conflict in [alone, readers, unheard_of] {
+        let text = text_of(&demo, conflict);
+        assert!(
+            text.contains("WARNING: CONCURRENT MAP ACCESS (suspect: "),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn runtime_frames_are_shown_when_asked_for() {
+    let demo = Demo::unpack();
     let mut ring = demo.ring(0);
+    ring.write_conflicts(&[demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE)]);
+    let path = ring.save(demo.path(), "gocc-1.ring");
+    let folded = stdout_of(&gocc(&[&"report", &path]), &demo);
+    let whole = stdout_of(&gocc(&[&"report", &"--all-frames", &path]), &demo);
+    assert!(!folded.contains("  runtime."), "{folded}");
+    for function in ["runtime.mapIterNext()", "runtime.goexit()"] {
+        assert!(
+            whole.contains(&format!("  {function}\n")),
+            "{function} is in\n{whole}"
+        );
+    }
+}
+
+#[test]
+fn json() {
+    let demo = Demo::unpack();
+    let mut ring = demo.ring(0);
+    ring.write_conflicts(&[demo.conflict(layout::EVIDENCE_RUNTIME_FATAL, layout::SIDE_LATEST)]);
+    ring.control.dropped_no_p = 3;
+    let output = gocc(&[
+        &"report",
+        &"--format",
+        &"json",
+        &ring.save(demo.path(), "gocc-1.ring"),
+    ]);
+    assert_eq!(output.status.code(), Some(66));
+    let report: serde_json::Value = serde_json::from_str(&stdout_of(&output, &demo)).unwrap();
+    assert_eq!(report["schema"], "gocc-report/1");
+    insta::assert_json_snapshot!(report);
+}
+
+/// A PIE's addresses lie anywhere; the report is the same.
+#[test]
+fn the_load_bias_is_taken_off() {
+    let demo = Demo::unpack();
+    let expected = text_of(
+        &demo,
+        demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE),
+    );
+    let bias = 0x7f12_f000_0000;
+    let mut ring = demo.ring(bias);
+    let mut moved = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    moved.map_type += bias;
+    for side in &mut moved.sides {
+        side.created_at += bias;
+        side.start_fn = side.start_fn.checked_add(bias).unwrap();
+        side.pcs
+            .iter_mut()
+            .take(side.depth as usize)
+            .for_each(|pc| *pc = pc.wrapping_add(bias as u32));
+    }
+    ring.write_conflicts(&[moved]);
+    let output = gocc(&[&"report", &ring.save(demo.path(), "gocc-2.ring")]);
+    assert_eq!(stdout_of(&output, &demo), expected);
+}
+
+/// Conflicts at one pair of places are one finding, whichever side noticed, in whichever process.
+#[test]
+fn repeated_conflicts_are_one_finding() {
+    let demo = Demo::unpack();
+    let first = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_LATEST);
+    let mut better = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    better.repeats = 9;
+    better.last_tsc = 1_000_000 + 3 * 40_000_000;
+    let mut turned = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    turned.sides.swap(0, 1);
+    turned.sides[0].certainty = layout::SIDE_SELF;
+    turned.sides[1].certainty = layout::SIDE_INSIDE;
+    turned.sides[0].goid = 8;
+    turned.map += 0x100;
+    let mut ring = demo.ring(0);
+    ring.write_conflicts(&[first, better, turned]);
+    ring.save(demo.path(), "gocc-1.ring");
+    ring.header.pid += 1;
+    ring.write_conflicts(&[better]);
+    ring.save(demo.path(), "gocc-2.ring");
+    let output = gocc(&[&"report", &"--format=json", &demo.path()]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{report:#}");
+    let finding = &findings[0];
+    assert_eq!(
+        finding["grade"], "confirmed",
+        "the best-proven conflict is shown"
+    );
+    // 1 + 10 + 1 in the first process, 10 in the second; there two goroutines more and a map more.
+    let numbers = ["count", "instances", "goroutines"].map(|key| finding[key].as_u64().unwrap());
+    assert_eq!(numbers, [22, 3, 5]);
+    assert_eq!(finding["first"]["since_start_ns"], 12_345_678);
+    assert_eq!(finding["last"]["since_start_ns"], 40_000_000);
+    assert_eq!(report["rings"].as_array().unwrap().len(), 2);
+}
+
+/// Without the executable the addresses are still there, and the report says what is missing.
+#[test]
+fn without_the_executable() {
+    let demo = Demo::unpack();
+    let mut ring = demo.ring(0);
+    ring.set_exe(Path::new("/nowhere/server"), "");
     ring.write_conflicts(&[demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE)]);
     let path = ring.save(demo.path(), "gocc-1.ring");
     let output = gocc(&[&"report", &path]);
     assert_eq!(output.status.code(), Some(66));
-    insta::assert_snapshot!(text(&output.stdout));
+    let address = format!("  {:#x}()", demo.renewing()[0]);
+    let text = stdout_of(&output, &demo);
+    assert!(text.contains(&address), "{address} is in\n{text}");
+    assert!(text.contains("Note: no symbols: "), "{text}");
+    // Named by hand, it will do.
+    let output = gocc(&[&"report", &path, &"--exe", &demo.program]);
+    assert!(stdout_of(&output, &demo).contains("  main.(*Server).Renew()\n"));
+}
+
+#[test]
+fn another_programs_symbols_are_refused() {
+    let demo = Demo::unpack();
+    let mut ring = demo.ring(0);
+    ring.set_exe(&demo.program, "another/build/id");
+    let path = ring.save(demo.path(), "gocc-1.ring");
+    let output = gocc(&[&"report", &path]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout_of(&output, &demo).contains("is not the program that wrote"));
+    let output = gocc(&[&"report", &path, &"--exe", &demo.program]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), stderr.lines().count()),
+        (Some(1), 1),
+        "{stderr}"
+    );
+    assert!(
+        stderr.starts_with("gocc: error: ") && stderr.contains("is not the program that wrote"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn losses_are_told() {
+    let demo = Demo::unpack();
+    let mut ring = demo.ring(0);
+    let mut torn = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    torn.state = layout::CONFLICT_WRITING;
+    ring.write_conflicts(&[torn]);
+    ring.control.dropped_no_lane = 5;
+    ring.set_head(1, 64 * (support::RECORDS_PER_LANE + 2));
+    let output = gocc(&[&"report", &ring.save(demo.path(), "gocc-1.ring")]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(stdout_of(&output, &demo));
+}
+
+#[test]
+fn stats_count_by_the_users_function() {
+    let demo = Demo::unpack();
+    let (renewing, sweeping) = (demo.renewing(), demo.sweeping());
+    let clone = demo.entry("runtime.mapassign_faststr") + 1;
+    let mut ring = demo.ring(0);
+    let mut records = vec![record(layout::OP_ASSIGN, 7, &renewing); 5];
+    records.extend(vec![record(layout::OP_ITERATE, 6, &sweeping); 3]);
+    records.push(record(layout::OP_READ, 6, &[clone]));
+    records.push(record(99, 6, &sweeping));
+    ring.write_lane(0, &records);
+    ring.write_lane(1, &vec![record(layout::OP_READ, 8, &renewing); 2]);
+    ring.control.dropped_no_p = 1;
+    let output = gocc(&[&"stats", &"--json", &ring.save(demo.path(), "gocc-1.ring")]);
+    assert_eq!(output.status.code(), Some(0));
+    let stats: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    insta::assert_json_snapshot!(stats);
+}
+
+#[test]
+fn wrong_usage_and_errors_have_their_exit_codes() {
+    let directory = tempfile::tempdir().unwrap();
+    let usage = gocc(&[&"report"]);
+    assert_eq!(usage.status.code(), Some(2));
+    let absent = gocc(&[&"report", &directory.path().join("absent")]);
+    let stderr = String::from_utf8(absent.stderr).unwrap();
+    assert_eq!(
+        (absent.status.code(), stderr.lines().count()),
+        (Some(1), 1),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("absent: No such file or directory (name a ring file, or"),
+        "{stderr}"
+    );
+    let empty = gocc(&[&"report", &directory.path()]);
+    let stderr = String::from_utf8(empty.stderr).unwrap();
+    assert_eq!(
+        (empty.status.code(), stderr.lines().count()),
+        (Some(1), 1),
+        "{stderr}"
+    );
+    assert!(stderr.contains("no gocc-*.ring in"), "{stderr}");
+}
+
+#[test]
+fn output_goes_to_a_file() {
+    let demo = Demo::unpack();
+    let mut ring = demo.ring(0);
+    ring.write_conflicts(&[demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE)]);
+    let path = ring.save(demo.path(), "gocc-1.ring");
+    let file = demo.path().join("report.txt");
+    let output = gocc(&[&"report", &path, &"--output", &file]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(66), 0));
+    assert_eq!(
+        std::fs::read(&file).unwrap(),
+        gocc(&[&"report", &path]).stdout
+    );
 }
