@@ -6,9 +6,9 @@ use crate::patch::{Mode, PatchRequest, patch_file};
 use crate::report::Format;
 use anyhow::{Context, bail};
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,10 +30,13 @@ pub struct DemoArgs {
 }
 
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let place = tempfile::Builder::new()
+    let mut builder = tempfile::Builder::new();
+    builder
         .prefix("gocc-demo-")
+        .permissions(Permissions::from_mode(0o700));
+    let place = builder
         .tempdir()
-        .context("cannot make a directory")?;
+        .context("cannot make a directory for the demo")?;
     let original = unpack(place.path())?;
     let patched = place.path().join("demo.instr");
     output::note_line(&format!(

@@ -32,7 +32,10 @@ pub fn one_line(error: &anyhow::Error) -> String {
 /// Without the system's error numbers: "No such file or directory (os error 2)".
 fn without_number(text: &str) -> String {
     match text.split_once(" (os error ") {
-        Some((before, rest)) => format!("{before}{}", rest.split_once(')').map_or("", |(_, after)| after)),
+        Some((before, rest)) => format!(
+            "{before}{}",
+            rest.split_once(')').map_or("", |(_, after)| after)
+        ),
         None => text.to_owned(),
     }
 }
@@ -100,9 +103,20 @@ mod tests {
     #[test]
     fn causes_are_told_once_and_on_one_line() {
         let io = || io::Error::from_raw_os_error(libc::ENOENT);
-        let quoting = crate::ring::RingError::Unreadable { path: "r".into(), source: io() };
-        assert_eq!(one_line(&quoting.into()), "cannot read r: No such file or directory");
-        let chain = anyhow!(io()).context("cannot open\nthe file").context("cannot report");
-        assert_eq!(one_line(&chain), "cannot report: cannot open the file: No such file or directory");
+        let quoting = crate::ring::RingError::Unreadable {
+            path: "r".into(),
+            source: io(),
+        };
+        assert_eq!(
+            one_line(&quoting.into()),
+            "cannot read r: No such file or directory"
+        );
+        let chain = anyhow!(io())
+            .context("cannot open\nthe file")
+            .context("cannot report");
+        assert_eq!(
+            one_line(&chain),
+            "cannot report: cannot open the file: No such file or directory"
+        );
     }
 }

@@ -6,7 +6,8 @@ use crate::ring::ring_files;
 use anyhow::{Context, bail};
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -50,7 +51,9 @@ impl RingDir {
 
     fn private() -> anyhow::Result<RingDir> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix("gocc-exec-");
+        builder
+            .prefix("gocc-exec-")
+            .permissions(Permissions::from_mode(0o700));
         let in_memory = has_room(Path::new("/dev/shm"))
             .then(|| builder.tempdir_in("/dev/shm").ok())
             .flatten();
@@ -200,5 +203,82 @@ mod tests {
             let error = gocc_options("", None, Path::new(dir)).map_err(|error| error.to_string());
             assert!(error.is_err_and(|text| text.contains("choose another --dir")));
         }
+    }
+
+    /// Runs a shell as `name`; gives back how it ended and what it wrote.
+    fn shell(name: &str, script: &str) -> anyhow::Result<(ExitStatus, String)> {
+        let rings = RingDir::new(None)?;
+        let log = rings.path().join("log");
+        let file = File::create(&log)?;
+        let argv = [name, "-c", script].map(OsString::from);
+        let executable = Path::new("/bin/sh");
+        let run = Run {
+            executable,
+            argv: &argv,
+            mode: Some(Mode::Trace),
+            rings: &rings,
+            output: Some(&file),
+        };
+        let status = run.to_end()?;
+        Ok((status, std::fs::read_to_string(log)?))
+    }
+
+    /// One test, since a signal to this process reaches every run in it.
+    #[test]
+    fn a_run_passes_everything_through() -> anyhow::Result<()> {
+        status_name_and_options()?;
+        signals()
+    }
+
+    fn status_name_and_options() -> anyhow::Result<()> {
+        use std::os::unix::process::ExitStatusExt;
+        let (status, said) = shell("the-users-name", "echo $0; echo $GOCC; exit 3")?;
+        assert_eq!(status.code(), Some(3));
+        let mut lines = said.lines();
+        assert_eq!(lines.next(), Some("the-users-name"));
+        assert!(
+            lines
+                .next()
+                .is_some_and(|options| options.starts_with("mode=trace dir=/")),
+            "{said}"
+        );
+        let (status, _) = shell("sh", "kill -KILL $$")?;
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        Ok(())
+    }
+
+    fn signals() -> anyhow::Result<()> {
+        for signal in ["TERM", "INT", "USR1", "USR2", "HUP", "QUIT", "WINCH"] {
+            // The shell's parent is this process; what it is sent must come back to the shell.
+            let script = format!(
+                "trap 'exit 7' {signal}; kill -{signal} $PPID; while :; do sleep 0.02; done"
+            );
+            assert_eq!(shell("sh", &script)?.0.code(), Some(7), "{signal}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn only_new_rings_count() -> anyhow::Result<()> {
+        let place = tempfile::tempdir()?;
+        std::fs::write(place.path().join("gocc-1.ring"), b"")?;
+        let rings = RingDir::new(Some(place.path()))?;
+        let new = rings.path().join("gocc-2.ring");
+        std::fs::write(&new, b"")?;
+        assert_eq!(rings.new_rings()?, [new]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_private_directory_is_private_and_goes_away() -> anyhow::Result<()> {
+        let rings = RingDir::new(None)?;
+        let path = rings.path().to_owned();
+        assert_eq!(
+            std::fs::metadata(&path)?.permissions().mode() & 0o777,
+            0o700
+        );
+        drop(rings);
+        assert!(!path.exists());
+        Ok(())
     }
 }

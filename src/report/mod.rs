@@ -14,7 +14,7 @@ pub enum Format {
     /// For people: the layout of Go's race detector.
     #[default]
     Text,
-    /// For tools: one object, its form documented in `docs/report-schema.md`.
+    /// For tools: one object, its form documented in `docs/report-json.md`.
     Json,
 }
 

@@ -149,7 +149,12 @@ fn write_frames(
 }
 
 fn write_details(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}, in process {}.", MapLine(&finding.map), finding.pid)?;
+    writeln!(
+        out,
+        "{}, in process {}.",
+        MapLine(&finding.map),
+        finding.pid
+    )?;
     writeln!(out, "{}.", capitalised(finding.evidence.statement))?;
     let first = Seconds(finding.first.since_start_ns);
     if finding.count == 1 {
@@ -286,7 +291,11 @@ struct MapLine<'a>(&'a MapIdentity);
 
 impl fmt::Display for MapLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let MapIdentity { address, instance, type_name } = self.0;
+        let MapIdentity {
+            address,
+            instance,
+            type_name,
+        } = self.0;
         match type_name {
             Some(name) => write!(f, "Map of type {}", Printable(name))?,
             None => write!(f, "Map of unknown type")?,
