@@ -1,0 +1,469 @@
+//! Emission: the machine code of every hook.
+//!
+//! At the entry of a map function RAX, RBX, RCX and RDI may hold arguments, R14 is g and X15 is zero;
+//! RDX, RSI, R8 to R13 and X0 to X14 are free (ABIInternal; R15 is kept, since `-dynlink` code uses
+//! it). At an exit RAX and RBX may hold results. A hook that runs through to the end neither touches
+//! the stack nor calls anything; only the slow path pushes what the shim may clobber and calls it.
+//!
+//! Register use in an entry hook:
+//!
+//! ```text
+//! R11  the map                      R10  the record being filled (in a lane, or the mark's)
+//! R12  lane header, or scratch      R13  lane head, or scratch
+//! RDX  frame pointer of the walk    R8   highest frame address
+//! RSI  return address of the walk   R9   last frame, or RAX saved around rdtsc
+//! ```
+
+use crate::golang::Layout;
+use crate::image::Vaddr;
+use crate::patch::asm::{Assembled, Assembler};
+use crate::patch::decode::{Entry, Exit, FailedCheck};
+use crate::patch::addresses::Addresses;
+use crate::probe::{MapArgument, Operation, TypeArgument};
+use crate::ring::layout::{self, GATE_TRACE, LaneHeader, Mark, Record};
+use iced_x86::{Code, IcedError, Instruction, Register};
+use iced_x86::code_asm::*;
+use std::mem::{offset_of, size_of};
+
+/// In R13 at the entry of `runtime.fatal`, in its upper 56 bits: R12 is the map; the lower 8 bits are
+/// the operation. Set where a runtime check failed, two instructions earlier.
+const FAILED_CHECK_COOKIE: u64 = 0x6763_6f63_6346_4300;
+
+/// Frames above the innermost in a mark; while its goroutine is inside the operation the shim follows
+/// the rest itself.
+const MARK_FRAMES: usize = 3;
+/// Frames above the innermost in a lane's record.
+const RECORD_FRAMES: usize = layout::RECORD_PCS - 1;
+/// A lane looks at the time-stamp counter once in this many records.
+const CLOCK_PERIOD: i32 = 32;
+
+/// Everything about the executable that shapes a hook.
+pub struct Emitter<'a> {
+    /// Offsets in the runtime's structs.
+    pub layout: &'a Layout,
+    /// Where injected things lie.
+    pub addresses: &'a Addresses,
+}
+
+type Result<T = ()> = std::result::Result<T, IcedError>;
+
+impl Emitter<'_> {
+    /// The entry hook of a map operation.
+    pub fn operation_entry(&self, at: Vaddr, entry: &Entry, operation: Operation, map: MapArgument, map_type: TypeArgument) -> Result<Assembled> {
+        let mut asm = Assembler::new()?;
+        let back = Self::displaced_entry(&mut asm, entry)?;
+        let mut hook = OperationHook { emitter: self, asm, operation, map_type, done: CodeLabel::default() };
+        hook.done = hook.asm.code.create_label();
+        hook.emit(map, back)?;
+        hook.asm.finish(at, 0)
+    }
+
+    /// Repeats what the jump displaced; the address at which the function goes on. A stack check comes
+    /// before the hook, so that the hook does not run twice when the stack grows.
+    fn displaced_entry(asm: &mut Assembler, entry: &Entry) -> Result<Vaddr> {
+        match entry {
+            Entry::StackCheck { check, morestack, range } => {
+                asm.relocated(check)?;
+                asm.code.jbe(morestack.0)?;
+                Ok(range.end)
+            }
+            Entry::Moved { range, .. } => Ok(range.end),
+        }
+    }
+
+    /// The exit hook of a map operation: the goroutine's mark becomes idle.
+    ///
+    /// `frame_size` is the stack pointer's distance from the function's entry at the first displaced
+    /// instruction.
+    pub fn operation_exit(&self, at: Vaddr, exit: &Exit, frame_size: u32, operation: Operation) -> Result<Assembled> {
+        let mut asm = Assembler::new()?;
+        asm.relocated(&exit.instructions)?;
+        let mut done = asm.code.create_label();
+        // Reads leave marks in trace mode only.
+        let least = if operation.is_write() { layout::GATE_OBSERVE } else { GATE_TRACE };
+        asm.compare32(self.addresses.gate(), least as i32)?;
+        asm.code.jb(done)?;
+        self.clear_mark(&mut asm, done)?;
+        asm.code.set_label(&mut done)?;
+        asm.code.ret()?;
+        asm.finish(at, frame_size)
+    }
+
+    /// R10 = the goroutine's mark, R12 = its id; R13 is clobbered.
+    fn find_mark(&self, asm: &mut Assembler) -> Result {
+        asm.code.mov(r12, qword_ptr(r14 + self.layout.g_goid))?;
+        asm.code.mov(r13d, r12d)?;
+        asm.code.and(r13d, (layout::MARK_COUNT - 1) as i32)?;
+        asm.code.shl(r13d, size_of::<Mark>().trailing_zeros())?;
+        asm.lea(r10, self.addresses.marks())?;
+        asm.code.add(r10, r13)
+    }
+
+    fn clear_mark(&self, asm: &mut Assembler, done: CodeLabel) -> Result {
+        self.find_mark(asm)?;
+        asm.code.cmp(dword_ptr(r10 + offset_of!(Record, who)), r12d)?;
+        asm.code.jne(done)?;
+        asm.code.mov(dword_ptr(r10 + offset_of!(Mark, state)), layout::MARK_IDLE)
+    }
+
+    /// The hook of `runtime.gopanic`: a panic leaves a map operation without passing its exit.
+    pub fn panic_entry(&self, at: Vaddr, entry: &Entry) -> Result<Assembled> {
+        let mut asm = Assembler::new()?;
+        let back = Self::displaced_entry(&mut asm, entry)?;
+        let mut done = asm.code.create_label();
+        asm.compare32(self.addresses.gate(), 0)?;
+        asm.code.je(done)?;
+        self.clear_mark(&mut asm, done)?;
+        asm.code.set_label(&mut done)?;
+        Self::leave(&mut asm, entry, back)?;
+        asm.finish(at, 0)
+    }
+
+    /// Instructions moved as a whole run after the hook; then the function goes on.
+    fn leave(asm: &mut Assembler, entry: &Entry, back: Vaddr) -> Result {
+        match entry {
+            Entry::Moved { instructions, .. } => {
+                // A moved prologue changes the stack pointer; so that everything before it balances,
+                // it comes last.
+                asm.code.nop()?;
+                asm.relocated(instructions)?;
+            }
+            Entry::StackCheck { .. } => asm.code.nop()?,
+        }
+        asm.code.jmp(back.0)
+    }
+
+    /// The hook of `runtime.fatal` (`throw` in Go 1.18), whose argument is a string in RAX and RBX:
+    /// when it begins with "concurrent map", both sides are recorded.
+    pub fn death_entry(&self, at: Vaddr, entry: &Entry) -> Result<Assembled> {
+        let mut asm = Assembler::new()?;
+        let back = Self::displaced_entry(&mut asm, entry)?;
+        let mut done = asm.code.create_label();
+        let mut known = asm.code.create_label();
+        let mut call = asm.code.create_label();
+        asm.compare32(self.addresses.gate(), 0)?;
+        asm.code.je(done)?;
+        asm.code.cmp(rbx, "concurrent map writes".len() as i32)?;
+        asm.code.jb(done)?;
+        asm.code.mov(r11, u64::from_le_bytes(*b"concurre"))?;
+        asm.code.cmp(qword_ptr(rax), r11)?;
+        asm.code.jne(done)?;
+        asm.code.mov(r11, u64::from_le_bytes(*b"ent map "))?;
+        asm.code.cmp(qword_ptr(rax + 7), r11)?;
+        asm.code.jne(done)?;
+        // R13 is the cookie plus an operation when the map is known.
+        asm.code.mov(r11, FAILED_CHECK_COOKIE)?;
+        asm.code.sub(r13, r11)?;
+        asm.code.cmp(r13, 0xff)?;
+        asm.code.jbe(known)?;
+        asm.code.xor(r13d, r13d)?;
+        asm.code.xor(r12d, r12d)?;
+        asm.code.set_label(&mut known)?;
+        asm.code.mov(rdx, r12)?;
+        asm.code.mov(r11, r13)?;
+        asm.code.shl(r11, 32)?;
+        asm.code.mov(esi, dword_ptr(rsp))?;
+        asm.code.or(rsi, r11)?;
+        asm.code.set_label(&mut call)?;
+        self.call_shim(&mut asm, self.addresses.death, |asm| {
+            asm.code.mov(rcx, r14)?;
+            asm.code.mov(r8, rbp)
+        })?;
+        asm.code.set_label(&mut done)?;
+        Self::leave(&mut asm, entry, back)?;
+        asm.finish(at, 0)
+    }
+
+    /// Where a runtime check failed: leaves the map where the hook of `runtime.fatal` finds it.
+    ///
+    /// `frame_size` is the stack pointer's distance from the function's entry there.
+    pub fn failed_check(&self, at: Vaddr, check: &FailedCheck, frame_size: u32, operation: Operation) -> Result<Assembled> {
+        let mut asm = Assembler::new()?;
+        asm.code.add_instruction(Instruction::with2(Code::Mov_r64_rm64, Register::R12, check.map)?)?;
+        asm.code.mov(r13, FAILED_CHECK_COOKIE + u64::from(operation.code()))?;
+        asm.relocated(&[check.instruction])?;
+        asm.code.jmp(check.range.end.0)?;
+        asm.finish(at, frame_size)
+    }
+
+    /// Calls a function of the shim. RDI becomes the config's address; `arguments` sets RCX, R8 and R9
+    /// (RSI and RDX are set before). RAX, RBX, RCX, RDI, R14 and the frame survive; X15 is zeroed
+    /// again. The stack is aligned to 16 bytes as System V code expects: two variants, so that the
+    /// unwinder's table is exact in each.
+    fn call_shim(&self, asm: &mut Assembler, target: Vaddr, arguments: impl Fn(&mut Assembler) -> Result) -> Result {
+        let mut aligned = asm.code.create_label();
+        let mut after = asm.code.create_label();
+        asm.code.test(spl, 8)?;
+        asm.code.je(aligned)?;
+        self.call_with_saved(asm, target, &[rax, rcx, rdi], &arguments)?;
+        asm.code.jmp(after)?;
+        asm.code.set_label(&mut aligned)?;
+        self.call_with_saved(asm, target, &[rax, rax, rcx, rdi], &arguments)?;
+        asm.code.set_label(&mut after)?;
+        asm.code.xorps(xmm15, xmm15)
+    }
+
+    fn call_with_saved(&self, asm: &mut Assembler, target: Vaddr, saved: &[AsmRegister64], arguments: impl Fn(&mut Assembler) -> Result) -> Result {
+        saved.iter().try_for_each(|register| asm.code.push(*register))?;
+        arguments(asm)?;
+        asm.lea(rdi, self.addresses.config)?;
+        asm.code.call(target.0)?;
+        saved.iter().rev().try_for_each(|register| asm.code.pop(*register))
+    }
+
+    /// The new entry point of the executable: calls init with the stack as the kernel (or the dynamic
+    /// linker) left it, every register kept (RDX is an argument of the C start-up code), then goes on to
+    /// the original one.
+    pub fn process_entry(&self, at: Vaddr, original: Vaddr) -> Result<Assembled> {
+        let saved = [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15];
+        let mut asm = Assembler::new()?;
+        saved.iter().try_for_each(|register| asm.code.push(*register))?;
+        asm.code.lea(rdi, qword_ptr(rsp + 8 * saved.len()))?;
+        asm.lea(rsi, self.addresses.config)?;
+        asm.code.mov(rbx, rsp)?;
+        asm.code.and(rsp, -16)?;
+        asm.code.call(self.addresses.init.0)?;
+        asm.code.mov(rsp, rbx)?;
+        saved.iter().rev().try_for_each(|register| asm.code.pop(*register))?;
+        asm.code.jmp(original.0)?;
+        asm.finish(at, 0)
+    }
+}
+
+/// The entry hook of one map function, under construction.
+struct OperationHook<'a> {
+    emitter: &'a Emitter<'a>,
+    asm: Assembler,
+    operation: Operation,
+    map_type: TypeArgument,
+    /// Leads back into the function.
+    done: CodeLabel,
+}
+
+impl OperationHook<'_> {
+    fn emit(&mut self, map: MapArgument, back: Vaddr) -> Result {
+        let mut conflict = self.asm.code.create_label();
+        let mut checked = self.asm.code.create_label();
+        let mut trace = self.asm.code.create_label();
+        let addresses = self.emitter.addresses;
+        self.asm.compare32(addresses.gate(), 0)?;
+        self.asm.code.je(self.done)?;
+        self.load_map(map)?;
+        self.asm.code.test(r11, r11)?;
+        self.asm.code.je(self.done)?;
+        self.test_writing_flag()?;
+        self.asm.code.jne(conflict)?;
+        self.asm.code.set_label(&mut checked)?;
+        self.asm.compare32(addresses.gate(), GATE_TRACE as i32)?;
+        self.asm.code.jae(trace)?;
+        if self.operation.is_write() {
+            self.skip_private()?;
+            self.leave_mark()?;
+        }
+        self.sample(trace)?;
+        self.asm.code.set_label(&mut self.done)?;
+        self.asm.code.jmp(back.0)?;
+        self.asm.code.set_label(&mut trace)?;
+        self.trace_record(back)?;
+        self.asm.code.set_label(&mut conflict)?;
+        self.report_conflict()?;
+        self.asm.code.jmp(checked)
+    }
+
+    fn load_map(&mut self, map: MapArgument) -> Result {
+        let iterator = self.emitter.layout.iter_map;
+        match map {
+            MapArgument::Rax => self.asm.code.mov(r11, rax),
+            MapArgument::Rbx => self.asm.code.mov(r11, rbx),
+            MapArgument::Iterator => self.asm.code.mov(r11, qword_ptr(rax + iterator)),
+        }
+    }
+
+    /// Loads the low half of the type descriptor's address into ESI.
+    fn load_type(&mut self) -> Result {
+        let iterator = self.emitter.layout.iter_type;
+        match self.map_type {
+            TypeArgument::Rax => self.asm.code.mov(esi, eax),
+            TypeArgument::Rbx => self.asm.code.mov(esi, ebx),
+            TypeArgument::Iterator => self.asm.code.mov(esi, dword_ptr(rax + iterator)),
+        }
+    }
+
+    fn test_writing_flag(&mut self) -> Result {
+        let flag = byte_ptr(r11 + self.emitter.layout.map_writing);
+        match self.emitter.layout.map_writing_mask {
+            0xff => self.asm.code.cmp(flag, 0),
+            mask => self.asm.code.test(flag, u32::from(mask)),
+        }
+    }
+
+    /// A map on the goroutine's own stack is private.
+    fn skip_private(&mut self) -> Result {
+        let mut shared = self.asm.code.create_label();
+        let layout = self.emitter.layout;
+        self.asm.code.cmp(r11, qword_ptr(r14 + layout.g_stack_lo))?;
+        self.asm.code.jb(shared)?;
+        self.asm.code.cmp(r11, qword_ptr(r14 + layout.g_stack_hi))?;
+        self.asm.code.jb(self.done)?;
+        self.asm.code.set_label(&mut shared)?;
+        self.asm.code.zero_bytes()
+    }
+
+    /// The goroutine's mark says: inside this operation.
+    fn leave_mark(&mut self) -> Result {
+        self.emitter.find_mark(&mut self.asm)?;
+        let state = offset_of!(Mark, state);
+        self.asm.code.mov(dword_ptr(r10 + state), layout::MARK_CHANGING)?;
+        self.asm.load64(rdx, self.emitter.addresses.clock())?;
+        self.fill_record(MARK_FRAMES)?;
+        self.asm.code.mov(qword_ptr(r10 + offset_of!(Mark, g)), r14)?;
+        self.asm.code.mov(qword_ptr(r10 + offset_of!(Mark, frame)), rbp)?;
+        self.asm.code.mov(dword_ptr(r10 + state), layout::MARK_INSIDE)
+    }
+
+    /// Fills in the record at R10: RDX is the clock; RDX, RSI, R8 and R9 are clobbered.
+    fn fill_record(&mut self, frames: usize) -> Result {
+        let layout = self.emitter.layout;
+        self.asm.code.mov(qword_ptr(r10 + offset_of!(Record, map)), r11)?;
+        self.asm.code.mov(qword_ptr(r10 + offset_of!(Record, clock)), rdx)?;
+        self.asm.code.mov(rdx, qword_ptr(r14 + layout.g_goid))?;
+        self.asm.code.mov(qword_ptr(r10 + offset_of!(Record, who)), rdx)?;
+        // Goroutine ids stay below 2^48; the byte above is the operation.
+        self.asm.code.mov(byte_ptr(r10 + offset_of!(Record, who) + 6), u32::from(self.operation.code()))?;
+        self.asm.code.mov(edx, dword_ptr(r11 + layout.map_seed))?;
+        self.asm.code.mov(dword_ptr(r10 + offset_of!(Record, seed)), edx)?;
+        self.load_type()?;
+        self.asm.code.mov(dword_ptr(r10 + offset_of!(Record, map_type)), esi)?;
+        self.asm.code.mov(esi, dword_ptr(rsp))?;
+        self.asm.code.mov(dword_ptr(r10 + offset_of!(Record, pcs)), esi)?;
+        self.walk(frames)
+    }
+
+    /// Follows the frame pointers, unrolled; the list of return addresses ends with a zero when it is
+    /// not full. Frames must ascend and lie inside the goroutine's stack.
+    fn walk(&mut self, frames: usize) -> Result {
+        let pc_at = |index: usize| offset_of!(Record, pcs) + 4 * index;
+        let mut ends: Vec<CodeLabel> = Vec::new();
+        let mut full = self.asm.code.create_label();
+        self.asm.code.mov(r8, qword_ptr(r14 + self.emitter.layout.g_stack_hi))?;
+        self.asm.code.sub(r8, 16)?;
+        self.asm.code.mov(rdx, rbp)?;
+        self.asm.code.mov(r9, rsp)?;
+        for index in 1..=frames {
+            let end = self.asm.code.create_label();
+            self.asm.code.cmp(rdx, r9)?;
+            self.asm.code.jbe(end)?;
+            self.asm.code.cmp(rdx, r8)?;
+            self.asm.code.ja(end)?;
+            self.asm.code.mov(esi, dword_ptr(rdx + 8))?;
+            self.asm.code.mov(dword_ptr(r10 + pc_at(index)), esi)?;
+            if index < frames {
+                self.asm.code.mov(r9, rdx)?;
+                self.asm.code.mov(rdx, qword_ptr(rdx))?;
+            }
+            ends.push(end);
+        }
+        self.asm.code.jmp(full)?;
+        for (index, mut end) in (1..).zip(ends) {
+            self.asm.code.set_label(&mut end)?;
+            self.asm.code.mov(dword_ptr(r10 + pc_at(index)), 0)?;
+            self.asm.code.jmp(full)?;
+        }
+        self.asm.code.set_label(&mut full)?;
+        if frames + 1 < layout::RECORD_PCS {
+            self.asm.code.mov(dword_ptr(r10 + pc_at(frames + 1)), 0)?;
+            return Ok(());
+        }
+        self.asm.code.zero_bytes()
+    }
+
+    /// R12 = the lane header of this P; leads away when there is none. R13 is clobbered.
+    fn find_lane(&mut self, no_p: CodeLabel, no_lane: CodeLabel) -> Result {
+        let layout = self.emitter.layout;
+        let addresses = self.emitter.addresses;
+        self.asm.code.mov(r12, qword_ptr(r14 + layout.g_m))?;
+        self.asm.code.mov(r12, qword_ptr(r12 + layout.m_p))?;
+        self.asm.code.test(r12, r12)?;
+        self.asm.code.je(no_p)?;
+        self.asm.code.mov(r12d, dword_ptr(r12 + layout.p_id))?;
+        self.asm.compare_with32(r12d, addresses.lane_count())?;
+        self.asm.code.jae(no_lane)?;
+        self.asm.code.shl(r12d, size_of::<LaneHeader>().trailing_zeros())?;
+        self.asm.lea(r13, addresses.lane_headers())?;
+        self.asm.code.add(r12, r13)
+    }
+
+    /// In observe mode: every Nth operation of this P is recorded as in trace mode.
+    fn sample(&mut self, record: CodeLabel) -> Result {
+        let done = self.done;
+        self.find_lane(done, done)?;
+        self.asm.code.dec(dword_ptr(r12 + offset_of!(LaneHeader, countdown)))?;
+        self.asm.code.jg(done)?;
+        self.asm.load32(r13d, self.emitter.addresses.sample_period())?;
+        self.asm.code.mov(dword_ptr(r12 + offset_of!(LaneHeader, countdown)), r13d)?;
+        self.asm.code.jmp(record)
+    }
+
+    fn trace_record(&mut self, back: Vaddr) -> Result {
+        let mut no_p = self.asm.code.create_label();
+        let mut no_lane = self.asm.code.create_label();
+        let mut own_clock = self.asm.code.create_label();
+        let addresses = self.emitter.addresses;
+        self.skip_private()?;
+        self.leave_mark()?;
+        self.find_lane(no_p, no_lane)?;
+        self.asm.code.mov(r13, qword_ptr(r12 + offset_of!(LaneHeader, head)))?;
+        self.asm.code.mov(r10, r13)?;
+        self.asm.code.and(r10, qword_ptr(r12 + offset_of!(LaneHeader, mask)))?;
+        self.asm.code.add(r10, qword_ptr(r12 + offset_of!(LaneHeader, base)))?;
+        self.asm.code.test(r13d, (CLOCK_PERIOD - 1) * size_of::<Record>() as i32)?;
+        self.asm.code.jne(own_clock)?;
+        self.look_at_the_clock()?;
+        self.asm.code.set_label(&mut own_clock)?;
+        self.asm.code.mov(rdx, qword_ptr(r12 + offset_of!(LaneHeader, clock)))?;
+        self.fill_record(RECORD_FRAMES)?;
+        self.asm.code.add(r13, size_of::<Record>() as i32)?;
+        self.asm.code.mov(qword_ptr(r12 + offset_of!(LaneHeader, head)), r13)?;
+        self.asm.code.jmp(back.0)?;
+        self.asm.code.set_label(&mut no_p)?;
+        self.asm.count(addresses.dropped_no_p())?;
+        self.asm.code.jmp(back.0)?;
+        self.asm.code.set_label(&mut no_lane)?;
+        self.asm.count(addresses.dropped_no_lane())?;
+        self.asm.code.jmp(back.0)
+    }
+
+    /// The time-stamp counter into the lane's clock and the one for all.
+    fn look_at_the_clock(&mut self) -> Result {
+        self.asm.code.mov(r9, rax)?;
+        self.asm.code.rdtsc()?;
+        self.asm.code.shl(rdx, 32)?;
+        self.asm.code.or(rdx, rax)?;
+        self.asm.code.mov(rax, r9)?;
+        self.asm.code.mov(qword_ptr(r12 + offset_of!(LaneHeader, clock)), rdx)?;
+        self.asm.store64(self.emitter.addresses.clock(), rdx)
+    }
+
+    /// The slow path: somebody is writing to this map.
+    fn report_conflict(&mut self) -> Result {
+        let place = u64::from(self.operation.code()) << 32;
+        let iterator = self.emitter.layout.iter_type;
+        let map_type = self.map_type;
+        self.asm.code.mov(rdx, place)?;
+        self.asm.code.mov(esi, dword_ptr(rsp))?;
+        self.asm.code.or(rsi, rdx)?;
+        self.asm.code.mov(rdx, r11)?;
+        // R11 is needed again afterwards; R12 is one that System V code keeps.
+        self.asm.code.mov(r12, r11)?;
+        self.emitter.call_shim(&mut self.asm, self.emitter.addresses.conflict, |asm| {
+            match map_type {
+                TypeArgument::Rax => asm.code.mov(rcx, rax)?,
+                TypeArgument::Rbx => asm.code.mov(rcx, rbx)?,
+                TypeArgument::Iterator => asm.code.mov(rcx, qword_ptr(rax + iterator))?,
+            }
+            asm.code.mov(r8, r14)?;
+            asm.code.mov(r9, rbp)
+        })?;
+        self.asm.code.mov(r11, r12)
+    }
+}

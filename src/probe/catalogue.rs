@@ -1,0 +1,220 @@
+//! The catalogue: which functions to hook, in which Go versions, and where their arguments are.
+//!
+//! One user-level map operation must pass exactly one of them. `mapaccess*_fat` and `mapaccessK` are
+//! left out because they call (or are called by) hooked functions, and so is, from Go 1.27 on,
+//! `mapaccess1*`, which calls `mapaccess2*` (internal/runtime/maps/runtime.go). From Go 1.24 on the
+//! deletes, clears and iterations of the Swiss map, those of reflect included, all end in methods of
+//! `maps.Map` and `maps.Iter`.
+
+use crate::golang::MapImpl;
+use crate::ring::layout;
+use serde::Serialize;
+use std::fmt;
+
+/// What a map operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// `v := m[k]`
+    Read,
+    /// `m[k] = v`
+    Assign,
+    /// `delete(m, k)`
+    Delete,
+    /// `clear(m)`
+    Clear,
+    /// One step of `range m`.
+    Iterate,
+    /// `maps.Clone(m)`
+    Clone,
+}
+
+impl Operation {
+    /// As it is stored in records (`OP_*` of the ring's layout).
+    pub fn code(self) -> u8 {
+        match self {
+            Operation::Read => layout::OP_READ,
+            Operation::Assign => layout::OP_ASSIGN,
+            Operation::Delete => layout::OP_DELETE,
+            Operation::Clear => layout::OP_CLEAR,
+            Operation::Iterate => layout::OP_ITERATE,
+            Operation::Clone => layout::OP_CLONE,
+        }
+    }
+
+    /// The operation with this code.
+    pub fn from_code(code: u8) -> Option<Operation> {
+        const ALL: [Operation; 6] = [
+            Operation::Read,
+            Operation::Assign,
+            Operation::Delete,
+            Operation::Clear,
+            Operation::Iterate,
+            Operation::Clone,
+        ];
+        ALL.into_iter().find(|operation| operation.code() == code)
+    }
+
+    /// It changes the map.
+    pub fn is_write(self) -> bool {
+        matches!(self, Operation::Assign | Operation::Delete | Operation::Clear)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Operation::Read => "read",
+            Operation::Assign => "assign",
+            Operation::Delete => "delete",
+            Operation::Clear => "clear",
+            Operation::Iterate => "iterate",
+            Operation::Clone => "clone",
+        })
+    }
+}
+
+/// Where the map is at the function's entry (ABIInternal, Go 1.17 on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapArgument {
+    /// In RAX: the receiver of a method of `maps.Map`.
+    Rax,
+    /// In RBX: the second argument.
+    Rbx,
+    /// In the iterator that RAX points to (hiter.h, Iter.m).
+    Iterator,
+}
+
+/// Where the map's type descriptor is at the function's entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeArgument {
+    /// In RAX.
+    Rax,
+    /// In RBX.
+    Rbx,
+    /// In the iterator that RAX points to (hiter.t, Iter.typ).
+    Iterator,
+}
+
+/// What kind of function it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// A map operation.
+    Operation {
+        /// Which.
+        operation: Operation,
+        /// Where its map is.
+        map: MapArgument,
+        /// Where its map's type is.
+        map_type: TypeArgument,
+    },
+    /// `runtime.fatal` or `runtime.throw`: the program dies, perhaps of `concurrent map ...`.
+    Death,
+    /// `runtime.gopanic`: the goroutine leaves the map operation it is in, if any, without passing
+    /// an exit.
+    Panic,
+}
+
+/// One function of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its name in pclntab.
+    pub function: &'static str,
+    /// What it is.
+    pub kind: ProbeKind,
+    /// First and last Go minor that has it.
+    minors: (u32, u32),
+    /// The map implementation it belongs to; `None` for both.
+    map_impl: Option<MapImpl>,
+}
+
+impl Probe {
+    /// Whether an executable of that Go version may have it.
+    pub fn applies_to(&self, minor: u32, map_impl: MapImpl) -> bool {
+        (self.minors.0..=self.minors.1).contains(&minor) && self.map_impl.is_none_or(|wanted| wanted == map_impl)
+    }
+}
+
+/// No last version known.
+const ON: u32 = u32::MAX;
+
+const fn operation(function: &'static str, operation: Operation) -> Probe {
+    let kind = ProbeKind::Operation {
+        operation,
+        map: MapArgument::Rbx,
+        map_type: TypeArgument::Rax,
+    };
+    Probe { function, kind, minors: (18, ON), map_impl: None }
+}
+
+const fn method(function: &'static str, operation: Operation) -> Probe {
+    let kind = ProbeKind::Operation {
+        operation,
+        map: MapArgument::Rax,
+        map_type: TypeArgument::Rbx,
+    };
+    Probe { function, kind, minors: (24, ON), map_impl: Some(MapImpl::Swiss) }
+}
+
+const fn iteration(function: &'static str, map_impl: MapImpl) -> Probe {
+    let kind = ProbeKind::Operation {
+        operation: Operation::Iterate,
+        map: MapArgument::Iterator,
+        map_type: TypeArgument::Iterator,
+    };
+    Probe { function, kind, minors: (18, ON), map_impl: Some(map_impl) }
+}
+
+const fn hmap_only(probe: Probe) -> Probe {
+    Probe { map_impl: Some(MapImpl::Hmap), ..probe }
+}
+
+const fn between(first: u32, last: u32, probe: Probe) -> Probe {
+    Probe { minors: (first, last), ..probe }
+}
+
+const fn other(function: &'static str, kind: ProbeKind) -> Probe {
+    Probe { function, kind, minors: (18, ON), map_impl: None }
+}
+
+static CATALOGUE: [Probe; 27] = {
+    use Operation::*;
+    [
+        // runtime/map.go, map_fast32.go, map_fast64.go, map_faststr.go; in Go 1.27 linknamed from
+        // internal/runtime/maps.
+        between(18, 26, operation("runtime.mapaccess1", Read)),
+        between(18, 26, operation("runtime.mapaccess1_fast32", Read)),
+        between(18, 26, operation("runtime.mapaccess1_fast64", Read)),
+        between(18, 26, operation("runtime.mapaccess1_faststr", Read)),
+        operation("runtime.mapaccess2", Read),
+        operation("runtime.mapaccess2_fast32", Read),
+        operation("runtime.mapaccess2_fast64", Read),
+        operation("runtime.mapaccess2_faststr", Read),
+        operation("runtime.mapassign", Assign),
+        operation("runtime.mapassign_fast32", Assign),
+        operation("runtime.mapassign_fast32ptr", Assign),
+        operation("runtime.mapassign_fast64", Assign),
+        operation("runtime.mapassign_fast64ptr", Assign),
+        operation("runtime.mapassign_faststr", Assign),
+        hmap_only(operation("runtime.mapdelete", Delete)),
+        hmap_only(operation("runtime.mapdelete_fast32", Delete)),
+        hmap_only(operation("runtime.mapdelete_fast64", Delete)),
+        hmap_only(operation("runtime.mapdelete_faststr", Delete)),
+        hmap_only(operation("runtime.mapclear", Clear)),
+        iteration("runtime.mapiternext", MapImpl::Hmap),
+        method("internal/runtime/maps.(*Map).Delete", Delete),
+        method("internal/runtime/maps.(*Map).Clear", Clear),
+        iteration("internal/runtime/maps.(*Iter).Next", MapImpl::Swiss),
+        // runtime/map.go: mapclone, linknamed to maps.clone; its argument is the map in an interface.
+        between(21, ON, operation("maps.clone", Clone)),
+        // runtime/panic.go. Up to 1.18 `throw` is what map code calls.
+        between(19, ON, other("runtime.fatal", ProbeKind::Death)),
+        between(18, 18, other("runtime.throw", ProbeKind::Death)),
+        other("runtime.gopanic", ProbeKind::Panic),
+    ]
+};
+
+/// All probes.
+pub fn catalogue() -> &'static [Probe] {
+    &CATALOGUE
+}

@@ -1,0 +1,68 @@
+// What the patcher tells the shim about the executable: one definition for both. It lies in the
+// writable segment `.gocc.data`; all addresses are link-time ones until `bias` is added.
+
+/// Bytes of `Config::default_dir`, with its terminating zero.
+pub const DIR_LEN: usize = 256;
+
+/// Facts about the executable and the options chosen when it was patched.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+pub struct Config {
+    /// Run-time address minus link-time address; computed by init.
+    pub bias: u64,
+    /// Link-time address of this struct.
+    pub config: u64,
+    /// Link-time address of the ring's front (`.gocc.ring`).
+    pub front: u64,
+    /// Link-time address of the injected moduledata.
+    pub moduledata: u64,
+    /// Link-time address of `runtime.firstmoduledata.next`.
+    pub next_moduledata: u64,
+    /// Link-time address of `relocation_count` link-time addresses of words to add `bias` to.
+    pub relocations: u64,
+    /// See `relocations`.
+    pub relocation_count: u64,
+    /// Link-time range of Go's text.
+    pub text_start: u64,
+    /// See `text_start`.
+    pub text_end: u64,
+    /// Link-time range of the injected code.
+    pub injected_start: u64,
+    /// See `injected_start`.
+    pub injected_end: u64,
+    /// `GATE_*` without `GOCC=mode=...`.
+    pub default_gate: u32,
+    /// Bytes per lane without `GOCC=ring=...`; 0 for the built-in default.
+    pub default_lane_size: u32,
+    /// Exit code for findings without `GOCC=exitcode=...`.
+    pub default_exit_code: u32,
+    /// Sampling period in observe mode.
+    pub sample_period: u32,
+    /// Byte offsets in the runtime's structs.
+    pub g_stack_lo: u32,
+    /// See `g_stack_lo`.
+    pub g_stack_hi: u32,
+    /// See `g_stack_lo`.
+    pub g_goid: u32,
+    /// See `g_stack_lo`; 0 when there is none (Go before 1.21).
+    pub g_parent_goid: u32,
+    /// See `g_stack_lo`.
+    pub g_gopc: u32,
+    /// See `g_stack_lo`.
+    pub g_startpc: u32,
+    /// hmap.hash0 or Map.seed.
+    pub map_seed: u32,
+    /// hmap.flags or Map.writing.
+    pub map_writing: u32,
+    /// The bits of it that say that a write is in progress.
+    pub map_writing_mask: u32,
+    /// Length of `build_id`.
+    pub build_id_len: u32,
+    /// Go's build ID.
+    pub build_id: [u8; 128],
+    /// SHA-256 of the executable before patching.
+    pub input_sha256: [u8; 32],
+    /// Directory for rings without `GOCC=dir=...`, zero-terminated.
+    pub default_dir: [u8; DIR_LEN],
+}

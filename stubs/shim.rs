@@ -1,0 +1,36 @@
+//! The shim: the part of gocc that runs inside the target, beside the emitted hooks.
+//!
+//! It is freestanding: no libc, no heap, no thread-local storage, no panic, no data relocations. It
+//! is entered in two ways only:
+//!
+//! - `gocc_init` once, at the executable's entry point, before the Go runtime exists;
+//! - `gocc_conflict` and `gocc_death` from a hook's slow path, on a goroutine's stack (or g0's), where
+//!   at least 800 bytes are free. A test proves the bound from the compiled code.
+//!
+//! The build links it into one position-independent image with an entry in `.eh_frame` for every
+//! function, from which the patcher derives what Go's unwinder needs to know.
+#![no_std]
+#![no_main]
+
+#[path = "config.rs"]
+mod config;
+#[path = "shim/conflict.rs"]
+mod conflict;
+#[path = "shim/env.rs"]
+mod env;
+#[path = "shim/init.rs"]
+mod init;
+#[path = "layout.rs"]
+#[allow(dead_code)]
+mod layout;
+#[path = "shim/mem.rs"]
+mod mem;
+#[path = "shim/sys.rs"]
+mod sys;
+
+/// Never reached: the code has no panicking operation left after optimisation, which a test of the
+/// blob checks by the absence of this symbol's callers.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    sys::exit(2)
+}

@@ -1,0 +1,336 @@
+//! The slow path of the hooks: a conflict was noticed; record both goroutines.
+//!
+//! Everything here runs on the stack of a goroutine that is about to operate on a map, or about to
+//! die in `runtime.fatal`; nothing is allocated and nothing blocks.
+
+use crate::config::Config;
+use crate::layout::*;
+use crate::sys;
+use core::mem::size_of;
+use core::ptr::{read_volatile, write_volatile};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
+
+/// Conflicts of one pair of places on one map beyond this many only count as repeats of the last.
+const RECORDS_PER_PAIR: u32 = 4;
+
+/// The goroutine that noticed, as the hook passes it.
+struct Here {
+    goid: u64,
+    g: u64,
+    frame: u64,
+    op: u8,
+    return_pc: u32,
+}
+
+/// A hook saw the map's writing flag set before its own operation began.
+/// `place` is the operation in bits 32 to 39 and the low half of the return address below.
+///
+/// # Safety
+/// Called by a hook only: `map` is live, `g` the running goroutine, `frame` its frame pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gocc_conflict(config: &Config, place: u64, map: u64, map_type: u64, g: u64, frame: u64) {
+    // SAFETY: as above.
+    unsafe { record(config, &Here::new(config, place, g, frame), map, map_type, EVIDENCE_FLAG_AT_ENTRY) };
+}
+
+/// The runtime's own check failed and `runtime.fatal` was entered. `map` is 0 when the hook does not
+/// know it; the goroutine's own mark may.
+///
+/// # Safety
+/// As for `gocc_conflict`, except that `map` may be 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gocc_death(config: &Config, place: u64, map: u64, g: u64, frame: u64) {
+    // SAFETY: as above.
+    unsafe {
+        let mut here = Here::new(config, place, g, frame);
+        let mark = Front::of(config).mark_of(here.goid).read();
+        let own = mark.state == MARK_INSIDE && mark.record.goid() == here.goid;
+        let (map, map_type) = match map {
+            0 if own => (mark.record.map, u64::from(mark.record.map_type)),
+            _ if own && mark.record.map == map => (map, u64::from(mark.record.map_type)),
+            _ => (map, 0),
+        };
+        if here.op == 0 && own {
+            here.op = mark.record.op();
+        }
+        record(config, &here, map, map_type, EVIDENCE_RUNTIME_FATAL);
+    }
+}
+
+impl Here {
+    /// # Safety
+    /// `g` must be a live g.
+    unsafe fn new(config: &Config, place: u64, g: u64, frame: u64) -> Here {
+        // SAFETY: the offset is the patcher's.
+        let goid = unsafe { read_at(g, config.g_goid) };
+        Here { goid, g, frame, op: (place >> 32) as u8, return_pc: place as u32 }
+    }
+}
+
+impl Record {
+    fn goid(&self) -> u64 {
+        self.who & 0xffff_ffff_ffff
+    }
+    fn op(&self) -> u8 {
+        (self.who >> 48) as u8
+    }
+}
+
+/// # Safety
+/// `base + offset` must be readable.
+unsafe fn read_at(base: u64, offset: u32) -> u64 {
+    // SAFETY: the caller's.
+    unsafe { read_volatile((base + u64::from(offset)) as *const u64) }
+}
+
+/// The mapped front of the ring.
+#[derive(Clone, Copy)]
+struct Front(usize);
+
+impl Front {
+    fn of(config: &Config) -> Front {
+        Front(config.bias.wrapping_add(config.front) as usize)
+    }
+    fn control(self) -> *mut Control {
+        (self.0 + CONTROL_OFFSET) as *mut Control
+    }
+    fn mark(self, index: usize) -> *mut Mark {
+        (self.0 + MARKS_OFFSET + (index & (MARK_COUNT - 1)) * size_of::<Mark>()) as *mut Mark
+    }
+    fn mark_of(self, goid: u64) -> *mut Mark {
+        self.mark(goid as usize)
+    }
+    fn conflict(self, index: usize) -> *mut Conflict {
+        (self.0 + CONFLICTS_OFFSET + index * size_of::<Conflict>()) as *mut Conflict
+    }
+}
+
+/// # Safety
+/// `here` describes the running goroutine; `map` is 0 or live.
+#[inline(never)]
+unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence: u32) {
+    let front = Front::of(config);
+    // SAFETY: the front is mapped whenever a gate is open.
+    unsafe {
+        let other = find_other(front, map, here.goid);
+        if is_repeat(front, here, other, map, evidence) {
+            return;
+        }
+        let claimed = AtomicU32::from_ptr(&raw mut (*front.control()).conflicts_claimed);
+        let index = claimed.fetch_add(1, Ordering::Relaxed) as usize;
+        if index >= CONFLICT_COUNT {
+            return;
+        }
+        let conflict = front.conflict(index);
+        write_volatile(&raw mut (*conflict).state, CONFLICT_WRITING);
+        (*conflict).evidence = evidence;
+        (*conflict).tsc = sys::tsc();
+        (*conflict).monotonic_ns = sys::clock_ns(sys::CLOCK_MONOTONIC);
+        if let Some(mark) = other {
+            fill_other(config, mark, map, &raw mut (*conflict).sides[1]);
+        }
+        fill_self(config, here, (*conflict).tsc, &raw mut (*conflict).sides[0]);
+        fill_map(config, conflict, map, map_type, other);
+        fence(Ordering::Release);
+        write_volatile(&raw mut (*conflict).state, CONFLICT_COMMITTED);
+    }
+}
+
+/// # Safety
+/// As for `record`.
+unsafe fn fill_map(config: &Config, conflict: *mut Conflict, map: u64, map_type: u64, other: Option<*mut Mark>) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (map, map_type) = match (map, map_type, other) {
+            (0, _, Some(mark)) => ((*mark).record.map, u64::from((*mark).record.map_type)),
+            (_, 0, Some(mark)) => (map, u64::from((*mark).record.map_type)),
+            _ => (map, map_type),
+        };
+        (*conflict).map = map;
+        (*conflict).map_type = map_type;
+        (*conflict).seed = if map == 0 { 0 } else { read_at(map, config.map_seed) & 0xffff_ffff };
+    }
+}
+
+/// The mark of the goroutine that the noticing one ran into: one that is inside an operation on
+/// this map, else the latest that was. With the map unknown (0), only one that is inside an operation
+/// on a map whose writing flag is set would do; none is looked for.
+///
+/// # Safety
+/// The front must be mapped.
+#[inline(never)]
+unsafe fn find_other(front: Front, map: u64, goid: u64) -> Option<*mut Mark> {
+    let mut latest: Option<(*mut Mark, u64)> = None;
+    if map == 0 {
+        return None;
+    }
+    // Goroutines that were started together have neighbouring ids, and so neighbouring marks: look
+    // there first, while the one sought is still inside.
+    for step in 0..MARK_COUNT {
+        let distance = step.div_ceil(2);
+        let index = if step % 2 == 0 { (goid as usize).wrapping_sub(distance) } else { (goid as usize).wrapping_add(distance) };
+        let mark = front.mark(index);
+        // SAFETY: marks lie in the front; torn values are checked again when used.
+        unsafe {
+            if read_volatile(&raw const (*mark).record.map) != map || read_volatile(&raw const (*mark).record).goid() == goid {
+                continue;
+            }
+            if read_volatile(&raw const (*mark).state) == MARK_INSIDE {
+                return Some(mark);
+            }
+            let clock = read_volatile(&raw const (*mark).record.clock);
+            if latest.is_none_or(|(_, best)| clock > best) {
+                latest = Some((mark, clock));
+            }
+        }
+    }
+    latest.map(|(mark, _)| mark)
+}
+
+/// Counts a conflict that is recorded often enough already.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn is_repeat(front: Front, here: &Here, other: Option<*mut Mark>, map: u64, evidence: u32) -> bool {
+    if evidence == EVIDENCE_RUNTIME_FATAL {
+        return false;
+    }
+    // SAFETY: records below the claimed count lie in the front.
+    unsafe {
+        let other_pc = other.map_or(0, |mark| read_volatile(&raw const (*mark).record.pcs[0]));
+        let claimed = read_volatile(&raw const (*front.control()).conflicts_claimed) as usize;
+        let mut seen = 0;
+        for index in 0..claimed.min(CONFLICT_COUNT) {
+            let conflict = front.conflict(index);
+            let same = (*conflict).map == map && (*conflict).sides[0].pcs[0] == here.return_pc && (*conflict).sides[1].pcs[0] == other_pc;
+            if !same {
+                continue;
+            }
+            seen += 1;
+            if seen == RECORDS_PER_PAIR {
+                AtomicU32::from_ptr(&raw mut (*conflict).repeats).fetch_add(1, Ordering::Relaxed);
+                write_volatile(&raw mut (*conflict).last_tsc, sys::tsc());
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// # Safety
+/// `here` describes the running goroutine; `side` lies in the front.
+unsafe fn fill_self(config: &Config, here: &Here, tsc: u64, side: *mut Side) {
+    // SAFETY: the caller's.
+    unsafe {
+        fill_goroutine(config, here.g, here.goid, side);
+        (*side).op = here.op;
+        (*side).certainty = SIDE_SELF;
+        (*side).clock = tsc;
+        (*side).pcs[0] = here.return_pc;
+        walk(config, here.g, here.frame, side, 1);
+    }
+}
+
+/// # Safety
+/// `g` must be a g (they are never freed); `side` lies in the front.
+unsafe fn fill_goroutine(config: &Config, g: u64, goid: u64, side: *mut Side) {
+    // SAFETY: offsets are the patcher's.
+    unsafe {
+        (*side).goid = goid;
+        (*side).created_at = read_at(g, config.g_gopc);
+        (*side).start_fn = read_at(g, config.g_startpc);
+        (*side).parent_goid = if config.g_parent_goid == 0 { 0 } else { read_at(g, config.g_parent_goid) };
+    }
+}
+
+/// Fills in the side of a goroutine known by its mark. While it is inside the operation, its
+/// callers' frames cannot change, so its stack may be walked; whether it stayed inside is checked
+/// afterwards, and if not, only the frames that the mark itself holds are kept.
+///
+/// # Safety
+/// `mark` and `side` lie in the front.
+#[inline(never)]
+unsafe fn fill_other(config: &Config, mark: *mut Mark, map: u64, side: *mut Side) {
+    // SAFETY: the caller's; the mark may change at any time, so it is read volatile and compared.
+    unsafe {
+        let goid = read_volatile(&raw const (*mark).record.who) & 0xffff_ffff_ffff;
+        let (g, frame) = (read_volatile(&raw const (*mark).g), read_volatile(&raw const (*mark).frame));
+        copy_mark(mark, side);
+        let inside = |mark: *mut Mark| {
+            read_volatile(&raw const (*mark).state) == MARK_INSIDE
+                && read_volatile(&raw const (*mark).record.map) == map
+                && read_volatile(&raw const (*mark).record.who) & 0xffff_ffff_ffff == goid
+                && read_volatile(&raw const (*mark).frame) == frame
+                && read_volatile(&raw const (*mark).record.pcs[0]) == (*side).pcs[0]
+        };
+        let marked_depth = (*side).depth;
+        let same_goroutine = g != 0 && read_at(g, config.g_goid) == goid;
+        if same_goroutine {
+            fill_goroutine(config, g, goid, side);
+        }
+        if same_goroutine && inside(mark) {
+            walk(config, g, frame, side, 1);
+            fence(Ordering::Acquire);
+            if inside(mark) {
+                (*side).certainty = SIDE_INSIDE;
+                return;
+            }
+        }
+        copy_mark(mark, side);
+        (*side).certainty = SIDE_LATEST;
+        (*side).truncated = 1;
+        let _ = marked_depth;
+    }
+}
+
+/// Copies what a mark says into a side.
+///
+/// # Safety
+/// As for `fill_other`.
+unsafe fn copy_mark(mark: *mut Mark, side: *mut Side) {
+    // SAFETY: the caller's.
+    unsafe {
+        let who = read_volatile(&raw const (*mark).record.who);
+        (*side).goid = who & 0xffff_ffff_ffff;
+        (*side).op = (who >> 48) as u8;
+        (*side).clock = read_volatile(&raw const (*mark).record.clock);
+        let mut depth = 0;
+        while depth < RECORD_PCS {
+            let pc = read_volatile(&raw const (*mark).record.pcs[depth]);
+            if pc == 0 {
+                break;
+            }
+            write_volatile(&raw mut (*side).pcs[depth], pc);
+            depth += 1;
+        }
+        (*side).depth = depth as u32;
+    }
+}
+
+/// Follows the chain of frame pointers from `frame`, writing return addresses from `pcs[depth]` on.
+/// The chain must stay inside the goroutine's stack and ascend, which bounds the walk.
+///
+/// # Safety
+/// `g` must be a g; `side` lies in the front.
+unsafe fn walk(config: &Config, g: u64, frame: u64, side: *mut Side, depth: usize) {
+    let mut depth = depth;
+    let mut frame = frame;
+    // SAFETY: the caller's; stack memory stays mapped for the life of the process.
+    unsafe {
+        let (lo, hi) = (read_at(g, config.g_stack_lo), read_at(g, config.g_stack_hi));
+        let mut below = lo;
+        (*side).truncated = 0;
+        while frame > below && frame.is_multiple_of(8) && frame <= hi.saturating_sub(16) {
+            if depth == SIDE_PCS {
+                (*side).truncated = 1;
+                break;
+            }
+            let pc = read_at(frame, 8) as u32;
+            write_volatile(&raw mut (*side).pcs[depth], pc);
+            depth += 1;
+            below = frame;
+            frame = read_at(frame, 0);
+        }
+        (*side).depth = depth as u32;
+    }
+}

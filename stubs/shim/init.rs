@@ -1,0 +1,322 @@
+//! What happens at the executable's entry point, before the Go runtime: make the injected code known
+//! to Go's unwinder, create the ring, open the gate. Whatever fails, the program runs: one line on
+//! standard error says why, and the hooks stay dormant.
+
+use crate::config::Config;
+use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
+use crate::layout::{CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET, LaneHeader, MAGIC, MAX_LANES};
+use crate::sys;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+const DEFAULT_LANE_SIZE: u64 = 256 << 10;
+const MIN_LANE_SIZE: u64 = 4 << 10;
+const MAX_LANE_SIZE: u64 = 1 << 30;
+/// Fewest lanes: a program may raise GOMAXPROCS above the CPUs it started with.
+const MIN_LANES: u32 = 8;
+
+const O_RDWR: usize = 2;
+const O_CREAT: usize = 0o100;
+const O_EXCL: usize = 0o200;
+const O_NOFOLLOW: usize = 0o400_000;
+const O_CLOEXEC: usize = 0o2_000_000;
+
+/// Called once by the patched entry point.
+///
+/// # Safety
+/// `sp` is the stack pointer as it was at the entry point; `config` is the patcher's, mapped writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gocc_init(sp: *const u64, config: *mut Config) {
+    // SAFETY: nothing else runs yet; the patcher laid the config out.
+    let config = unsafe { &mut *config };
+    config.bias = (config as *const Config as u64).wrapping_sub(config.config);
+    // SAFETY: the addresses in the config are the patcher's.
+    unsafe { link_moduledata(config) };
+    // SAFETY: as given to this function.
+    let stack = unsafe { InitialStack::new(sp) };
+    let mut options = Options::defaults(config);
+    if stack.auxiliary(AT_SECURE).unwrap_or(0) != 0 {
+        if options.gate != GATE_DORMANT {
+            complain(b"privileged program (AT_SECURE): ", b"hooks stay dormant");
+        }
+        return;
+    }
+    if let Some(text) = stack.variable(b"GOCC=") {
+        // SAFETY: environment strings are zero-terminated.
+        unsafe { options.apply(text) };
+    }
+    if options.gate != GATE_DORMANT {
+        start(config, &options, &stack);
+    }
+}
+
+/// Adds the load bias to the injected pointers and links the injected moduledata behind the
+/// program's own, where `runtime.findfunc` looks (runtime/symtab.go, findmoduledatap).
+///
+/// # Safety
+/// The config's addresses must be right, and the Go runtime not running yet.
+unsafe fn link_moduledata(config: &Config) {
+    if config.next_moduledata == 0 {
+        return;
+    }
+    let at = |address: u64| config.bias.wrapping_add(address);
+    // SAFETY: the patcher lists words of its own writable segment.
+    unsafe {
+        let list = at(config.relocations) as *const u64;
+        for index in 0..config.relocation_count as usize {
+            let word = at(list.add(index).read()) as *mut u64;
+            word.write(at(word.read()));
+        }
+        let next = at(config.next_moduledata) as *mut u64;
+        if next.read() == 0 {
+            next.write(at(config.moduledata));
+        }
+    }
+}
+
+/// A ring's measures.
+struct Shape {
+    lanes: u32,
+    lane_size: usize,
+}
+
+impl Shape {
+    fn choose(options: &Options, stack: &InitialStack) -> Shape {
+        let asked = if options.lane_size == 0 { DEFAULT_LANE_SIZE } else { options.lane_size };
+        let lane_size = asked.clamp(MIN_LANE_SIZE, MAX_LANE_SIZE).next_power_of_two() as usize;
+        let cpus = sys::cpus_allowed().unwrap_or(MIN_LANES);
+        let procs = stack.variable(b"GOMAXPROCS=").map_or(0, |text| number_at(text));
+        let lanes = cpus.max(procs).clamp(MIN_LANES, MAX_LANES as u32);
+        Shape { lanes, lane_size }
+    }
+
+    fn file_size(&self) -> usize {
+        FRONT_SIZE + self.lanes as usize * self.lane_size
+    }
+}
+
+/// The decimal number at the start of a zero-terminated string; 0 when there is none.
+fn number_at(text: *const u8) -> u32 {
+    let mut number = 0u32;
+    let mut at = 0;
+    loop {
+        // SAFETY: stops at the terminator, which is no digit.
+        let byte = unsafe { text.add(at).read() };
+        if !byte.is_ascii_digit() {
+            return number;
+        }
+        number = number.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
+        at += 1;
+    }
+}
+
+fn start(config: &mut Config, options: &Options, stack: &InitialStack) {
+    let shape = Shape::choose(options, stack);
+    let mut path = Path::new();
+    let fd = match create(options, &mut path) {
+        Ok(fd) => fd,
+        Err(errno) => return stay_dormant(b"cannot create a ring in ", path.directory(), errno),
+    };
+    match map_ring(config, &shape, fd) {
+        Ok(lanes) => {
+            fill_in(config, options, stack, &shape, lanes);
+            open_gate(config, options);
+        }
+        Err(errno) => {
+            sys::unlink(path.bytes.as_ptr());
+            stay_dormant(b"cannot reserve space for the ring ", path.text(), errno);
+        }
+    }
+    sys::close(fd);
+}
+
+/// Creates the ring file: owner-only, exclusive, no symbolic link followed.
+fn create(options: &Options, path: &mut Path) -> Result<usize, sys::Errno> {
+    const EEXIST: sys::Errno = 17;
+    let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    let mut stamp = sys::clock_ns(sys::CLOCK_REALTIME);
+    let mut tries = 0;
+    loop {
+        path.build(options.dir(), sys::pid(), stamp);
+        match sys::open(path.bytes.as_ptr(), flags, 0o600) {
+            Err(EEXIST) if tries < 16 => (tries, stamp) = (tries + 1, stamp + 1),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn map_ring(config: &Config, shape: &Shape, fd: usize) -> Result<usize, sys::Errno> {
+    sys::reserve(fd, shape.file_size())?;
+    let lanes_size = shape.lanes as usize * shape.lane_size;
+    // SAFETY: address 0 lets the kernel choose.
+    let lanes = unsafe { sys::map_shared(0, lanes_size, fd, FRONT_SIZE) }?;
+    let front = config.bias.wrapping_add(config.front) as usize;
+    // SAFETY: the patcher reserved FRONT_SIZE bytes there for this, and nothing uses them yet.
+    if let Err(errno) = unsafe { sys::map_shared(front, FRONT_SIZE, fd, 0) } {
+        // SAFETY: mapped above, not used yet.
+        unsafe { sys::unmap(lanes, lanes_size) };
+        return Err(errno);
+    }
+    Ok(lanes)
+}
+
+fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Shape, lanes: usize) {
+    let front = config.bias.wrapping_add(config.front) as usize;
+    // SAFETY: the front was just mapped there, zeroed, and no other thread exists.
+    let header = unsafe { &mut *(front as *mut Header) };
+    header.magic = MAGIC;
+    header.version = FORMAT_VERSION;
+    header.pid = sys::pid();
+    header.uid = sys::effective_uid();
+    header.start_ticks = start_ticks();
+    header.realtime_ns = sys::clock_ns(sys::CLOCK_REALTIME);
+    header.monotonic_ns = sys::clock_ns(sys::CLOCK_MONOTONIC);
+    header.tsc = sys::tsc();
+    header.load_bias = config.bias;
+    header.text_start = config.bias.wrapping_add(config.text_start);
+    header.text_end = config.bias.wrapping_add(config.text_end);
+    header.injected_start = config.injected_start;
+    header.injected_end = config.injected_end;
+    header.input_sha256 = config.input_sha256;
+    header.file_size = shape.file_size() as u64;
+    header.lane_count = shape.lanes;
+    header.lane_size = shape.lane_size as u32;
+    header.exit_code = options.exit_code;
+    header.build_id_len = config.build_id_len;
+    header.build_id = config.build_id;
+    header.exe_path_len = executable(stack, &mut header.exe_path) as u32;
+    for index in 0..shape.lanes as usize {
+        // SAFETY: MAX_LANES lane headers lie there.
+        let lane = unsafe { &mut *((front + LANE_HEADERS_OFFSET) as *mut LaneHeader).add(index) };
+        lane.base = (lanes + index * shape.lane_size) as u64;
+        lane.mask = shape.lane_size as u64 - 1;
+        lane.clock = header.tsc;
+        lane.countdown = options.sample_period;
+    }
+    // SAFETY: the control page lies there.
+    let control = unsafe { &mut *((front + CONTROL_OFFSET) as *mut Control) };
+    control.sample_period = options.sample_period;
+    control.lane_count = shape.lanes;
+    control.clock = header.tsc;
+    // SAFETY: aligned, in the mapped header.
+    unsafe { AtomicU32::from_ptr(&raw mut header.ready) }.store(1, Ordering::Release);
+}
+
+fn open_gate(config: &Config, options: &Options) {
+    let front = config.bias.wrapping_add(config.front) as usize;
+    let control = (front + CONTROL_OFFSET) as *mut Control;
+    // SAFETY: aligned, in the mapped control page.
+    unsafe { AtomicU32::from_ptr(&raw mut (*control).gate) }.store(options.gate, Ordering::Release);
+}
+
+/// The path of the executable; what the kernel was asked to run when /proc is not there.
+fn executable(stack: &InitialStack, to: &mut [u8; 1024]) -> usize {
+    if let Ok(len) = sys::readlink(c"/proc/self/exe", to) {
+        return len;
+    }
+    let Some(name) = stack.auxiliary(AT_EXECFN) else { return 0 };
+    copy_string(name as *const u8, to)
+}
+
+/// Copies a zero-terminated string, cut at the buffer's size; the length.
+fn copy_string(from: *const u8, to: &mut [u8]) -> usize {
+    let mut at = 0;
+    while at < to.len() {
+        // SAFETY: the terminator has not been passed.
+        let byte = unsafe { from.add(at).read() };
+        if byte == 0 {
+            break;
+        }
+        to[at] = byte;
+        at += 1;
+    }
+    at
+}
+
+/// Field 22 of /proc/self/stat (proc_pid_stat(5)): start time in clock ticks since boot; 0 when it
+/// cannot be read. The second field is in parentheses and may hold anything, so count from the last one.
+fn start_ticks() -> u64 {
+    let mut buffer = [0u8; 1024];
+    let Ok(fd) = sys::open(c"/proc/self/stat".as_ptr().cast(), O_CLOEXEC, 0) else { return 0 };
+    let len = sys::read(fd, &mut buffer).unwrap_or(0);
+    sys::close(fd);
+    let text = buffer.get(..len).unwrap_or(&[]);
+    let Some(parenthesis) = text.iter().rposition(|&byte| byte == b')') else { return 0 };
+    let mut field = 2;
+    let mut ticks = 0u64;
+    for &byte in text.get(parenthesis + 1..).unwrap_or(&[]) {
+        if byte == b' ' {
+            field += 1;
+        } else if field == 22 && byte.is_ascii_digit() {
+            ticks = ticks.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
+        }
+    }
+    ticks
+}
+
+fn stay_dormant(message: &[u8], path: &[u8], errno: sys::Errno) {
+    let mut digits = [0u8; 20];
+    let number = format_number(errno as u64, 10, &mut digits);
+    sys::write_stderr(b"gocc: ");
+    sys::write_stderr(message);
+    sys::write_stderr(path);
+    sys::write_stderr(b": errno ");
+    sys::write_stderr(number);
+    sys::write_stderr(b"; hooks stay dormant\n");
+}
+
+/// Formats a number; the digits lie at the buffer's end.
+fn format_number(mut number: u64, base: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut at = buffer.len();
+    while at > 0 {
+        at -= 1;
+        let digit = (number % base) as u8;
+        buffer[at] = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        number /= base;
+        if number == 0 {
+            break;
+        }
+    }
+    buffer.get(at..).unwrap_or(&[])
+}
+
+/// A path under construction, zero-terminated.
+struct Path {
+    bytes: [u8; 512],
+    len: usize,
+    directory_len: usize,
+}
+
+impl Path {
+    fn new() -> Path {
+        Path { bytes: [0; 512], len: 0, directory_len: 0 }
+    }
+
+    /// `DIR/gocc-PID-STAMP.ring`
+    fn build(&mut self, dir: *const u8, pid: u32, stamp: u64) {
+        let mut digits = [0u8; 20];
+        self.len = copy_string(dir, &mut self.bytes[..256]);
+        self.directory_len = self.len;
+        self.push(b"/gocc-");
+        self.push(format_number(u64::from(pid), 10, &mut digits));
+        self.push(b"-");
+        self.push(format_number(stamp, 16, &mut digits));
+        self.push(b".ring\0");
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        for &byte in text {
+            if let Some(place) = self.bytes.get_mut(self.len) {
+                *place = byte;
+                self.len += 1;
+            }
+        }
+    }
+
+    fn directory(&self) -> &[u8] {
+        self.bytes.get(..self.directory_len).unwrap_or(&[])
+    }
+
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.len.saturating_sub(1)).unwrap_or(&[])
+    }
+}

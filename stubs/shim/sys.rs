@@ -1,0 +1,156 @@
+//! System calls, Linux x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
+
+use core::arch::asm;
+
+pub const READ: usize = 0;
+pub const WRITE: usize = 1;
+pub const OPEN: usize = 2;
+pub const CLOSE: usize = 3;
+pub const MMAP: usize = 9;
+pub const MUNMAP: usize = 11;
+pub const GETPID: usize = 39;
+pub const EXIT: usize = 60;
+pub const FTRUNCATE: usize = 77;
+pub const UNLINK: usize = 87;
+pub const READLINK: usize = 89;
+pub const GETEUID: usize = 107;
+pub const SCHED_GETAFFINITY: usize = 204;
+pub const CLOCK_GETTIME: usize = 228;
+pub const FALLOCATE: usize = 285;
+
+pub const CLOCK_REALTIME: usize = 0;
+pub const CLOCK_MONOTONIC: usize = 1;
+
+/// A negated errno, as the kernel returns it.
+pub type Errno = i32;
+
+/// A system call with up to six arguments.
+///
+/// # Safety
+/// Whatever the call itself demands of its arguments.
+unsafe fn syscall(number: usize, args: [usize; 6]) -> Result<usize, Errno> {
+    let result: isize;
+    // SAFETY: the kernel clobbers rcx and r11 only; memory is assumed changed.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    if (-4095..0).contains(&result) { Err(-result as Errno) } else { Ok(result as usize) }
+}
+
+/// Writes to standard error; failures are nobody's business.
+pub fn write_stderr(text: &[u8]) {
+    // SAFETY: the buffer is readable for its length.
+    let _ = unsafe { syscall(WRITE, [2, text.as_ptr() as usize, text.len(), 0, 0, 0]) };
+}
+
+/// open(2) of a zero-terminated path.
+pub fn open(path: *const u8, flags: usize, mode: usize) -> Result<usize, Errno> {
+    // SAFETY: callers pass zero-terminated buffers.
+    unsafe { syscall(OPEN, [path as usize, flags, mode, 0, 0, 0]) }
+}
+
+/// close(2).
+pub fn close(fd: usize) {
+    // SAFETY: closes a descriptor that init opened.
+    let _ = unsafe { syscall(CLOSE, [fd, 0, 0, 0, 0, 0]) };
+}
+
+/// read(2) into a buffer.
+pub fn read(fd: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the buffer is writable for its length.
+    unsafe { syscall(READ, [fd, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+}
+
+/// unlink(2) of a zero-terminated path.
+pub fn unlink(path: *const u8) {
+    // SAFETY: callers pass zero-terminated buffers.
+    let _ = unsafe { syscall(UNLINK, [path as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// readlink(2) of a zero-terminated path; the length, cut at the buffer's.
+pub fn readlink(path: &core::ffi::CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let path = path.as_ptr() as usize;
+    // SAFETY: path is zero-terminated, the buffer writable for its length.
+    unsafe { syscall(READLINK, [path, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+}
+
+/// ftruncate(2), then fallocate(2): a file of `size` bytes whose pages the file system has promised.
+pub fn reserve(fd: usize, size: usize) -> Result<(), Errno> {
+    // SAFETY: plain integers.
+    unsafe {
+        syscall(FTRUNCATE, [fd, size, 0, 0, 0, 0])?;
+        syscall(FALLOCATE, [fd, 0, 0, size, 0, 0])?;
+    }
+    Ok(())
+}
+
+/// Maps `size` bytes of a file from `offset`, shared, readable and writable; at `address` (replacing
+/// what is there) unless that is 0.
+///
+/// # Safety
+/// A non-zero address must be that of a range reserved for this.
+pub unsafe fn map_shared(address: usize, size: usize, fd: usize, offset: usize) -> Result<usize, Errno> {
+    const PROT_READ_WRITE: usize = 3;
+    const MAP_SHARED: usize = 1;
+    const MAP_FIXED: usize = 0x10;
+    let flags = if address == 0 { MAP_SHARED } else { MAP_SHARED | MAP_FIXED };
+    // SAFETY: as the function's own contract says.
+    unsafe { syscall(MMAP, [address, size, PROT_READ_WRITE, flags, fd, offset]) }
+}
+
+/// munmap(2) of a mapping that init made.
+///
+/// # Safety
+/// Nothing may use the range any more.
+pub unsafe fn unmap(address: usize, size: usize) {
+    // SAFETY: as the function's own contract says.
+    let _ = unsafe { syscall(MUNMAP, [address, size, 0, 0, 0, 0]) };
+}
+
+/// getpid(2).
+pub fn pid() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { syscall(GETPID, [0; 6]) }.unwrap_or(0) as u32
+}
+
+/// geteuid(2).
+pub fn effective_uid() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { syscall(GETEUID, [0; 6]) }.unwrap_or(0) as u32
+}
+
+/// clock_gettime(2) in nanoseconds; 0 when it fails.
+pub fn clock_ns(clock: usize) -> u64 {
+    let mut time = [0u64; 2];
+    // SAFETY: `time` has struct timespec's layout.
+    match unsafe { syscall(CLOCK_GETTIME, [clock, time.as_mut_ptr() as usize, 0, 0, 0, 0]) } {
+        Ok(_) => time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1]),
+        Err(_) => 0,
+    }
+}
+
+/// How many CPUs the process may run on; `None` when the kernel does not say.
+pub fn cpus_allowed() -> Option<u32> {
+    let mut mask = [0u64; 128];
+    let size = core::mem::size_of_val(&mask);
+    // SAFETY: the mask is writable for its size.
+    let written = unsafe { syscall(SCHED_GETAFFINITY, [0, size, mask.as_mut_ptr() as usize, 0, 0, 0]) }.ok()?;
+    Some(mask.iter().take(written / 8).map(|word| word.count_ones()).sum())
+}
+
+/// Ends the process.
+pub fn exit(code: usize) -> ! {
+    loop {
+        // SAFETY: does not return.
+        let _ = unsafe { syscall(EXIT, [code, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// The time-stamp counter.
+pub fn tsc() -> u64 {
+    // SAFETY: rdtsc has no preconditions on the CPUs that Linux runs on in 64-bit mode.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
