@@ -37,7 +37,9 @@ fn compile_shim(stubs: &Path, output: &Path) {
         .arg(output)
         .arg(stubs.join("shim.rs"));
     // The shim is compiled for its own target, whatever flags the user chose for gocc itself.
-    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     match command.status() {
         Ok(status) if status.success() => {}
         Ok(status) => fail(&format!("the shim did not compile: {status}")),

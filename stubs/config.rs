@@ -7,7 +7,15 @@ pub const DIR_LEN: usize = 256;
 /// Facts about the executable and the options chosen when it was patched.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct Config {
     /// Run-time address minus link-time address; computed by init.
     pub bias: u64,

@@ -32,7 +32,8 @@ pub const CONTROL_OFFSET: usize = 0x1000;
 /// File offset of the lane headers.
 pub const LANE_HEADERS_OFFSET: usize = 0x2000;
 /// File offset of the marks.
-pub const MARKS_OFFSET: usize = LANE_HEADERS_OFFSET + MAX_LANES * core::mem::size_of::<LaneHeader>();
+pub const MARKS_OFFSET: usize =
+    LANE_HEADERS_OFFSET + MAX_LANES * core::mem::size_of::<LaneHeader>();
 /// File offset of the conflict records.
 pub const CONFLICTS_OFFSET: usize = MARKS_OFFSET + MARK_COUNT * core::mem::size_of::<Mark>();
 /// Size of the front; a multiple of the page size.
@@ -61,7 +62,15 @@ pub const OP_CLONE: u8 = 6;
 /// Identity of the process, filled in by the init stub before the Go runtime starts.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct Header {
     /// `MAGIC`.
     pub magic: [u8; 8],
@@ -117,7 +126,15 @@ pub struct Header {
 /// cache lines of their own.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct Control {
     /// One of `GATE_*`: every hook reads it first.
     pub gate: u32,
@@ -146,7 +163,15 @@ pub struct Control {
 /// One lane: a ring of records with a single writer, the P it belongs to.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(gocc_shim), derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct LaneHeader {
     /// Bytes ever committed; the next record goes to `head & mask`. Stored after the record.
     pub head: u64,
@@ -166,7 +191,16 @@ pub struct LaneHeader {
 /// 4 GiB, so the text range gives the rest. Unused ones are zero and end the list.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        Debug,
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct Record {
     /// Address of the map's header (`*hmap` or `*maps.Map`).
     pub map: u64,
@@ -186,7 +220,16 @@ pub struct Record {
 /// The last operation of one goroutine that left a mark.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        Debug,
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct Mark {
     /// The operation.
     pub record: Record,
@@ -227,7 +270,16 @@ pub const SIDE_LATEST: u8 = 3;
 /// One of the two goroutines of a conflict.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        Debug,
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct Side {
     /// Goroutine id; 0 when this side is unknown.
     pub goid: u64,
@@ -258,7 +310,16 @@ pub struct Side {
 /// Two goroutines on one map.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(gocc_shim), derive(Debug, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        Debug,
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
 pub struct Conflict {
     /// 0, `CONFLICT_WRITING` or `CONFLICT_COMMITTED`; stored last.
     pub state: u32,

@@ -43,7 +43,9 @@ impl<'a> DebugSection<'a> {
             Some(section) => open_plain(image, section)?,
             None => open_zdebug(image.section_bytes(image.section(&format!(".zdebug_{name}"))?)?)?,
         };
-        Some(DebugSection { reader: reader.take(MAX_SECTION) })
+        Some(DebugSection {
+            reader: reader.take(MAX_SECTION),
+        })
     }
 
     /// All of it.
@@ -69,13 +71,22 @@ impl<'a> DebugSection<'a> {
         if self.reader.by_ref().take(head).read_to_end(&mut bytes)? as u64 != head {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(Some(Unit { bytes, unread: u64::from(length) - head }))
+        Ok(Some(Unit {
+            bytes,
+            unread: u64::from(length) - head,
+        }))
     }
 
     /// Reads the rest of a unit.
     pub(super) fn complete(&mut self, unit: &mut Unit) -> io::Result<()> {
         let unread = std::mem::take(&mut unit.unread);
-        if self.reader.by_ref().take(unread).read_to_end(&mut unit.bytes)? as u64 != unread {
+        if self
+            .reader
+            .by_ref()
+            .take(unread)
+            .read_to_end(&mut unit.bytes)? as u64
+            != unread
+        {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         // `length` was a u32, so the unit's size is one as well.

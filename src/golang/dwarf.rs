@@ -36,7 +36,10 @@ impl Fields {
         let abbrev = DebugSection::open(image, "abbrev")?.read_all().ok()?;
         let abbrev = DebugAbbrev::new(&abbrev, LittleEndian);
         let mut section = DebugSection::open(image, "info")?;
-        let mut reader = UnitReader { abbrev, cached: None };
+        let mut reader = UnitReader {
+            abbrev,
+            cached: None,
+        };
         let mut fields = Fields::default();
         while let Some(mut unit) = section.next_unit().ok()? {
             // A unit that cannot be read is none of Go's own.
@@ -59,7 +62,8 @@ impl Fields {
 
     fn is_complete(&self) -> bool {
         let common = STRUCTS[..5].iter().all(|name| self.has(name));
-        let maps = STRUCTS[5..7].iter().all(|name| self.has(name)) || STRUCTS[7..].iter().all(|name| self.has(name));
+        let maps = STRUCTS[5..7].iter().all(|name| self.has(name))
+            || STRUCTS[7..].iter().all(|name| self.has(name));
         common && maps
     }
 
@@ -71,11 +75,26 @@ impl Fields {
     pub(super) fn layout(&self, map: MapImpl) -> Option<Layout> {
         let at = |structure, field| self.offset(structure, field);
         let stack = at("runtime.g", "stack")?;
-        let (map_struct, writing, writing_mask, seed, iter_struct, iter_map, iter_type) = match map {
-            MapImpl::Hmap => ("runtime.hmap", "flags", 4, "hash0", "runtime.hiter", "h", "t"),
-            MapImpl::Swiss => {
-                ("internal/runtime/maps.Map", "writing", 0xff, "seed", "internal/runtime/maps.Iter", "m", "typ")
-            }
+        let (map_struct, writing, writing_mask, seed, iter_struct, iter_map, iter_type) = match map
+        {
+            MapImpl::Hmap => (
+                "runtime.hmap",
+                "flags",
+                4,
+                "hash0",
+                "runtime.hiter",
+                "h",
+                "t",
+            ),
+            MapImpl::Swiss => (
+                "internal/runtime/maps.Map",
+                "writing",
+                0xff,
+                "seed",
+                "internal/runtime/maps.Iter",
+                "m",
+                "typ",
+            ),
         };
         Some(Layout {
             g_stack_lo: stack.checked_add(at("runtime.stack", "lo")?)?,
@@ -104,7 +123,11 @@ impl Fields {
     /// Offsets in the module data; `None` when it is not described.
     pub(super) fn module(&self) -> Option<ModuleOffsets> {
         let at = |field| self.offset("runtime.moduledata", field);
-        Some(ModuleOffsets { types: at("types")?, etypes: at("etypes")?, gofunc: at("gofunc")? })
+        Some(ModuleOffsets {
+            types: at("types")?,
+            etypes: at("etypes")?,
+            gofunc: at("gofunc")?,
+        })
     }
 }
 
@@ -118,20 +141,29 @@ impl UnitReader<'_> {
     /// Does the unit's root name one of the packages?
     fn is_wanted(&mut self, unit: &Unit) -> gimli::Result<bool> {
         let info = DebugInfo::new(unit.bytes(), LittleEndian);
-        let Some(header) = info.units().next()? else { return Ok(false) };
+        let Some(header) = info.units().next()? else {
+            return Ok(false);
+        };
         let mut entries = header.entries_raw(self.abbreviations(&header)?, None)?;
-        let Some(root) = entries.read_abbreviation()? else { return Ok(false) };
+        let Some(root) = entries.read_abbreviation()? else {
+            return Ok(false);
+        };
         for spec in root.attributes() {
             let attribute = entries.read_attribute(*spec)?;
             if attribute.name() == gimli::DW_AT_name {
-                let gimli::AttributeValue::String(name) = attribute.value() else { return Ok(false) };
+                let gimli::AttributeValue::String(name) = attribute.value() else {
+                    return Ok(false);
+                };
                 return Ok(UNITS.contains(&name.slice()));
             }
         }
         Ok(false)
     }
 
-    fn abbreviations(&mut self, header: &gimli::UnitHeader<Reader<'_>>) -> gimli::Result<&Abbreviations> {
+    fn abbreviations(
+        &mut self,
+        header: &gimli::UnitHeader<Reader<'_>>,
+    ) -> gimli::Result<&Abbreviations> {
         let offset = header.debug_abbrev_offset();
         let cached = match self.cached.take().filter(|(known, _)| *known == offset) {
             Some(cached) => cached,
@@ -143,23 +175,31 @@ impl UnitReader<'_> {
     /// Adds the wanted structs of a whole unit.
     fn read(&mut self, unit: &[u8], fields: &mut Fields) -> gimli::Result<()> {
         let info = DebugInfo::new(unit, LittleEndian);
-        let Some(header) = info.units().next()? else { return Ok(()) };
+        let Some(header) = info.units().next()? else {
+            return Ok(());
+        };
         let mut entries = header.entries_raw(self.abbreviations(&header)?, None)?;
         // The struct whose members are being read, and their depth in the tree.
         let mut current: Option<(&'static str, isize)> = None;
         while !entries.is_empty() {
             let depth = entries.next_depth();
             current = current.filter(|(_, members)| depth >= *members);
-            let Some(abbrev) = entries.read_abbreviation()? else { continue };
+            let Some(abbrev) = entries.read_abbreviation()? else {
+                continue;
+            };
             let is_struct = abbrev.tag() == gimli::DW_TAG_structure_type;
-            let is_member = abbrev.tag() == gimli::DW_TAG_member && current.is_some_and(|(_, members)| members == depth);
+            let is_member = abbrev.tag() == gimli::DW_TAG_member
+                && current.is_some_and(|(_, members)| members == depth);
             if !is_struct && !is_member {
                 entries.skip_attributes(abbrev.attributes())?;
                 continue;
             }
             let (name, offset) = name_and_offset(&mut entries, abbrev.attributes())?;
             if is_struct {
-                current = STRUCTS.into_iter().find(|wanted| wanted.as_bytes() == name).map(|found| (found, depth + 1));
+                current = STRUCTS
+                    .into_iter()
+                    .find(|wanted| wanted.as_bytes() == name)
+                    .map(|found| (found, depth + 1));
             } else if let (Some((structure, _)), Some(offset)) = (current, offset) {
                 let name = String::from_utf8_lossy(name).into_owned();
                 fields.0.entry(structure).or_default().insert(name, offset);
@@ -180,7 +220,9 @@ fn name_and_offset<'d>(
         match (attribute.name(), attribute.value()) {
             (gimli::DW_AT_name, gimli::AttributeValue::String(text)) => name = text.slice(),
             (gimli::DW_AT_data_member_location, _) => {
-                offset = attribute.udata_value().and_then(|value| u32::try_from(value).ok());
+                offset = attribute
+                    .udata_value()
+                    .and_then(|value| u32::try_from(value).ok());
             }
             _ => {}
         }

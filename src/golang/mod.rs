@@ -311,19 +311,33 @@ impl Layouts {
     /// DWARF wins; the table serves where there is none.
     fn find(image: &Image, version: &GoVersion, map: MapImpl) -> Result<Layouts, GoError> {
         let fields = dwarf::Fields::read(image);
-        let dwarf = fields.as_ref().and_then(|fields| Some((fields.layout(map)?, fields.module()?)));
+        let dwarf = fields
+            .as_ref()
+            .and_then(|fields| Some((fields.layout(map)?, fields.module()?)));
         let table = layouts::lookup(version.minor, map).map(|entry| (entry.layout, entry.module));
         let (chosen, source) = match (&dwarf, &table) {
             (Some(found), _) => (found.clone(), LayoutSource::Dwarf),
             (None, Some(_)) if layouts::unknown_experiment(&version.text).is_some() => {
-                let experiment = layouts::unknown_experiment(&version.text).unwrap_or_default().to_owned();
+                let experiment = layouts::unknown_experiment(&version.text)
+                    .unwrap_or_default()
+                    .to_owned();
                 return Err(GoError::UnknownExperiment { experiment });
             }
             (None, Some(found)) => (found.clone(), LayoutSource::VersionTable),
-            (None, None) => return Err(GoError::TooNew { found: version.text.clone() }),
+            (None, None) => {
+                return Err(GoError::TooNew {
+                    found: version.text.clone(),
+                });
+            }
         };
         let (layout, module) = chosen;
-        Ok(Layouts { layout, module, source, dwarf: dwarf.map(|(layout, _)| layout), table: table.map(|(layout, _)| layout) })
+        Ok(Layouts {
+            layout,
+            module,
+            source,
+            dwarf: dwarf.map(|(layout, _)| layout),
+            table: table.map(|(layout, _)| layout),
+        })
     }
 }
 

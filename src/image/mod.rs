@@ -13,12 +13,16 @@ pub use error::ImageError;
 pub use relocations::RelativeRelocation;
 
 /// A virtual address as the linker assigned it: for a PIE, before the load bias is added.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Vaddr(pub u64);
 
 /// A byte position in the executable's file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct FileOffset(pub u64);
 

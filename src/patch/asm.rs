@@ -5,7 +5,10 @@
 use crate::image::Vaddr;
 use crate::patch::shim::SpDelta;
 use iced_x86::code_asm::{AsmRegister32, AsmRegister64, CodeAssembler};
-use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, IcedError, Instruction, InstructionBlock, MemoryOperand, Mnemonic, Register};
+use iced_x86::{
+    BlockEncoder, BlockEncoderOptions, Code, IcedError, Instruction, InstructionBlock,
+    MemoryOperand, Mnemonic, Register,
+};
 
 /// Code placed at its final address.
 #[derive(Clone, Debug)]
@@ -14,8 +17,6 @@ pub struct Assembled {
     pub bytes: Vec<u8>,
     /// The stack pointer's distance from its value at the original function's entry.
     pub sp_deltas: Vec<SpDelta>,
-    /// Instructions executed on each path are counted by tests; this is all of them.
-    pub instructions: usize,
 }
 
 /// An assembler for one injected function.
@@ -32,42 +33,69 @@ fn absolute(address: Vaddr) -> MemoryOperand {
 impl Assembler {
     /// An empty function.
     pub fn new() -> Result<Assembler, IcedError> {
-        Ok(Assembler { code: CodeAssembler::new(64)? })
+        Ok(Assembler {
+            code: CodeAssembler::new(64)?,
+        })
     }
 
     /// `mov reg32, [address]`
     pub fn load32(&mut self, to: AsmRegister32, address: Vaddr) -> Result<(), IcedError> {
         let to: Register = to.into();
-        self.code.add_instruction(Instruction::with2(Code::Mov_r32_rm32, to, absolute(address))?)
+        self.code.add_instruction(Instruction::with2(
+            Code::Mov_r32_rm32,
+            to,
+            absolute(address),
+        )?)
     }
 
     /// `mov reg64, [address]`
     pub fn load64(&mut self, to: AsmRegister64, address: Vaddr) -> Result<(), IcedError> {
         let to: Register = to.into();
-        self.code.add_instruction(Instruction::with2(Code::Mov_r64_rm64, to, absolute(address))?)
+        self.code.add_instruction(Instruction::with2(
+            Code::Mov_r64_rm64,
+            to,
+            absolute(address),
+        )?)
     }
 
     /// `mov [address], reg64`
     pub fn store64(&mut self, address: Vaddr, from: AsmRegister64) -> Result<(), IcedError> {
         let from: Register = from.into();
-        self.code.add_instruction(Instruction::with2(Code::Mov_rm64_r64, absolute(address), from)?)
+        self.code.add_instruction(Instruction::with2(
+            Code::Mov_rm64_r64,
+            absolute(address),
+            from,
+        )?)
     }
 
     /// `lea reg64, [address]`
     pub fn lea(&mut self, to: AsmRegister64, address: Vaddr) -> Result<(), IcedError> {
         let to: Register = to.into();
-        self.code.add_instruction(Instruction::with2(Code::Lea_r64_m, to, absolute(address))?)
+        self.code
+            .add_instruction(Instruction::with2(Code::Lea_r64_m, to, absolute(address))?)
     }
 
     /// `cmp dword [address], imm8`
     pub fn compare32(&mut self, address: Vaddr, with: i32) -> Result<(), IcedError> {
-        self.code.add_instruction(Instruction::with2(Code::Cmp_rm32_imm8, absolute(address), with)?)
+        self.code.add_instruction(Instruction::with2(
+            Code::Cmp_rm32_imm8,
+            absolute(address),
+            with,
+        )?)
     }
 
     /// `cmp reg32, [address]`
-    pub fn compare_with32(&mut self, register: AsmRegister32, address: Vaddr) -> Result<(), IcedError> {
+    pub fn compare_with32(
+        &mut self,
+        register: AsmRegister32,
+        address: Vaddr,
+    ) -> Result<(), IcedError> {
         let register: Register = register.into();
-        self.code.add_instruction(Instruction::with2(Code::Cmp_r32_rm32, register, absolute(address))?)
+        self.code.add_instruction(Instruction::with2(
+            Code::Cmp_r32_rm32,
+            register,
+            absolute(address),
+        )?)
     }
 
     /// `lock inc qword [address]`
@@ -98,16 +126,24 @@ impl Assembler {
         let block = InstructionBlock::new(&instructions, at.0);
         let encoded = BlockEncoder::encode(64, block, options)?;
         let sp_deltas = sp_deltas(&instructions, &encoded.new_instruction_offsets, initial);
-        Ok(Assembled { bytes: encoded.code_buffer, sp_deltas, instructions: instructions.len() })
+        Ok(Assembled {
+            bytes: encoded.code_buffer,
+            sp_deltas,
+        })
     }
 }
 
 fn sp_deltas(instructions: &[Instruction], offsets: &[u32], initial: u32) -> Vec<SpDelta> {
-    let mut deltas = vec![SpDelta { at: 0, bytes: initial }];
+    let mut deltas = vec![SpDelta {
+        at: 0,
+        bytes: initial,
+    }];
     let mut distance = i64::from(initial);
     for (index, instruction) in instructions.iter().enumerate() {
         distance -= i64::from(stack_change(instruction));
-        let Some(next) = offsets.get(index + 1) else { break };
+        let Some(next) = offsets.get(index + 1) else {
+            break;
+        };
         let bytes = u32::try_from(distance).unwrap_or(0);
         if deltas.last().is_some_and(|last| last.bytes != bytes) {
             deltas.push(SpDelta { at: *next, bytes });
@@ -121,9 +157,15 @@ fn sp_deltas(instructions: &[Instruction], offsets: &[u32], initial: u32) -> Vec
 fn stack_change(instruction: &Instruction) -> i32 {
     match instruction.mnemonic() {
         Mnemonic::Call | Mnemonic::Ret => 0,
-        Mnemonic::Lea if instruction.op0_register() == Register::RSP => instruction.memory_displacement64() as i32,
-        Mnemonic::Add if instruction.op0_register() == Register::RSP => instruction.immediate(1) as i32,
-        Mnemonic::Sub if instruction.op0_register() == Register::RSP => -(instruction.immediate(1) as i32),
+        Mnemonic::Lea if instruction.op0_register() == Register::RSP => {
+            instruction.memory_displacement64() as i32
+        }
+        Mnemonic::Add if instruction.op0_register() == Register::RSP => {
+            instruction.immediate(1) as i32
+        }
+        Mnemonic::Sub if instruction.op0_register() == Register::RSP => {
+            -(instruction.immediate(1) as i32)
+        }
         _ => instruction.stack_pointer_increment(),
     }
 }

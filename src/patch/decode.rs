@@ -6,7 +6,9 @@
 
 use crate::golang::{Func, GoBinary, Layout};
 use crate::image::Vaddr;
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
+};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -15,8 +17,6 @@ pub const JUMP_SIZE: u64 = 5;
 
 /// A function taken apart.
 pub struct Function {
-    /// Its name.
-    pub name: String,
     instructions: Vec<Instruction>,
     /// Targets of its own near branches.
     targets: BTreeSet<u64>,
@@ -84,12 +84,29 @@ pub enum DecodeError {
 impl Function {
     /// Decodes a function of the executable.
     pub fn decode(go: &GoBinary<'_>, function: &Func<'_>) -> Result<Function, DecodeError> {
-        let size = function.end.0.checked_sub(function.entry.0).ok_or(DecodeError::Missing)?;
-        let bytes = go.image.bytes_at(function.entry, size).ok_or(DecodeError::Missing)?;
+        let size = function
+            .end
+            .0
+            .checked_sub(function.entry.0)
+            .ok_or(DecodeError::Missing)?;
+        let bytes = go
+            .image
+            .bytes_at(function.entry, size)
+            .ok_or(DecodeError::Missing)?;
         let mut decoder = Decoder::with_ip(64, bytes, function.entry.0, DecoderOptions::NONE);
-        let instructions: Vec<Instruction> = decoder.iter().take_while(|instruction| !instruction.is_invalid()).collect();
-        let targets = instructions.iter().filter(|instruction| is_near_branch(instruction)).map(Instruction::near_branch_target).collect();
-        Ok(Function { name: function.name.to_owned(), instructions, targets })
+        let instructions: Vec<Instruction> = decoder
+            .iter()
+            .take_while(|instruction| !instruction.is_invalid())
+            .collect();
+        let targets = instructions
+            .iter()
+            .filter(|instruction| is_near_branch(instruction))
+            .map(Instruction::near_branch_target)
+            .collect();
+        Ok(Function {
+            instructions,
+            targets,
+        })
     }
 
     /// How it is entered.
@@ -112,7 +129,11 @@ impl Function {
         let has_lea = self.instructions.first().is_some_and(is_stack_lea);
         let compare = self.instructions.get(usize::from(has_lea))?;
         let branch = self.instructions.get(usize::from(has_lea) + 1)?;
-        let compared = if has_lea { Register::R12 } else { Register::RSP };
+        let compared = if has_lea {
+            Register::R12
+        } else {
+            Register::RSP
+        };
         let good = compare.code() == Code::Cmp_r64_rm64
             && compare.op0_register() == compared
             && compare.memory_base() == Register::R14
@@ -120,10 +141,12 @@ impl Function {
             && compare.memory_displacement64() == u64::from(layout.g_stackguard0)
             && matches!(branch.code(), Code::Jbe_rel8_64 | Code::Jbe_rel32_64);
         let range = Vaddr(self.instructions.first()?.ip())..Vaddr(branch.next_ip());
-        (good && range.end.0 - range.start.0 >= JUMP_SIZE && !self.is_entered(&range)).then(|| Entry::StackCheck {
-            check: self.instructions[..=usize::from(has_lea)].to_vec(),
-            morestack: Vaddr(branch.near_branch_target()),
-            range,
+        (good && range.end.0 - range.start.0 >= JUMP_SIZE && !self.is_entered(&range)).then(|| {
+            Entry::StackCheck {
+                check: self.instructions[..=usize::from(has_lea)].to_vec(),
+                morestack: Vaddr(branch.near_branch_target()),
+                range,
+            }
         })
     }
 
@@ -142,20 +165,32 @@ impl Function {
                 if self.is_entered(&range) {
                     return Err(DecodeError::BranchInto(range.start));
                 }
-                return Ok(Entry::Moved { instructions, range });
+                return Ok(Entry::Moved {
+                    instructions,
+                    range,
+                });
             }
         }
         Err(DecodeError::Prologue(self.first_instructions()))
     }
 
     fn first_instructions(&self) -> String {
-        let shown: Vec<String> = self.instructions.iter().take(3).map(ToString::to_string).collect();
+        let shown: Vec<String> = self
+            .instructions
+            .iter()
+            .take(3)
+            .map(ToString::to_string)
+            .collect();
         shown.join("; ")
     }
 
     /// Every return, with the room before it.
     pub fn exits(&self) -> Vec<Result<Exit, DecodeError>> {
-        let returns = self.instructions.iter().enumerate().filter(|(_, instruction)| instruction.mnemonic() == Mnemonic::Ret);
+        let returns = self
+            .instructions
+            .iter()
+            .enumerate()
+            .filter(|(_, instruction)| instruction.mnemonic() == Mnemonic::Ret);
         returns.map(|(index, _)| self.exit_at(index)).collect()
     }
 
@@ -172,7 +207,10 @@ impl Function {
                 return if self.is_entered(&range) {
                     Err(DecodeError::BranchInto(range.start))
                 } else {
-                    Ok(Exit { instructions: self.instructions[first..index].to_vec(), range })
+                    Ok(Exit {
+                        instructions: self.instructions[first..index].to_vec(),
+                        range,
+                    })
                 };
             }
         }
@@ -181,38 +219,69 @@ impl Function {
 
     /// Some branch of the function leads into the range, past its first byte.
     fn is_entered(&self, range: &Range<Vaddr>) -> bool {
-        self.targets.range(range.start.0 + 1..range.end.0).next().is_some()
+        self.targets
+            .range(range.start.0 + 1..range.end.0)
+            .next()
+            .is_some()
     }
 
     /// The places where the runtime's own check failed: calls of one of `fatals`, preceded by the two
     /// instructions that load the message, and reached from a test of the map's writing flag whose base
     /// register is the map. Calls that do not look like that are left alone.
     pub fn failed_checks(&self, fatals: &[Vaddr], layout: &Layout) -> Vec<FailedCheck> {
-        let calls = self.instructions.iter().enumerate().filter(|(_, instruction)| {
-            instruction.mnemonic() == Mnemonic::Call && is_near_branch(instruction) && fatals.contains(&Vaddr(instruction.near_branch_target()))
-        });
-        calls.filter_map(|(index, _)| self.failed_check_before(index, layout)).collect()
+        let calls = self
+            .instructions
+            .iter()
+            .enumerate()
+            .filter(|(_, instruction)| {
+                instruction.mnemonic() == Mnemonic::Call
+                    && is_near_branch(instruction)
+                    && fatals.contains(&Vaddr(instruction.near_branch_target()))
+            });
+        calls
+            .filter_map(|(index, _)| self.failed_check_before(index, layout))
+            .collect()
     }
 
     fn failed_check_before(&self, call: usize, layout: &Layout) -> Option<FailedCheck> {
         let first = call.checked_sub(2)?;
         let instruction = self.instructions[first];
         let next = self.instructions[first + 1];
-        let loads_message = [instruction, next].iter().all(|loaded| matches!(loaded.op0_register().full_register(), Register::RAX | Register::RBX));
+        let loads_message = [instruction, next].iter().all(|loaded| {
+            matches!(
+                loaded.op0_register().full_register(),
+                Register::RAX | Register::RBX
+            )
+        });
         let range = Vaddr(instruction.ip())..Vaddr(instruction.next_ip());
-        if !loads_message || range.end.0 - range.start.0 < JUMP_SIZE || instruction.flow_control() != FlowControl::Next {
+        if !loads_message
+            || range.end.0 - range.start.0 < JUMP_SIZE
+            || instruction.flow_control() != FlowControl::Next
+        {
             return None;
         }
-        let map = self.branch_leading_to(first).find_map(|branch| self.flag_base_before(branch, layout))?;
-        Some(FailedCheck { map, instruction, range })
+        let map = self
+            .branch_leading_to(first)
+            .find_map(|branch| self.flag_base_before(branch, layout))?;
+        Some(FailedCheck {
+            map,
+            instruction,
+            range,
+        })
     }
 
     /// The branches after which the instruction at `index` runs: the conditional one right before it, and
     /// those that jump to it.
     fn branch_leading_to(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
         let target = self.instructions[index].ip();
-        let falls_through = index.checked_sub(1).filter(|before| self.instructions[*before].is_jcc_short_or_near());
-        let jumps = self.instructions.iter().enumerate().filter(move |(_, i)| i.is_jcc_short_or_near() && i.near_branch_target() == target);
+        let falls_through = index
+            .checked_sub(1)
+            .filter(|before| self.instructions[*before].is_jcc_short_or_near());
+        let jumps = self
+            .instructions
+            .iter()
+            .enumerate()
+            .filter(move |(_, i)| i.is_jcc_short_or_near() && i.near_branch_target() == target);
         falls_through.into_iter().chain(jumps.map(|(at, _)| at))
     }
 
@@ -225,8 +294,12 @@ impl Function {
                 && instruction.memory_base() != Register::RSP
                 && instruction.memory_index() == Register::None
                 && instruction.memory_displacement64() == u64::from(layout.map_writing)
-                && matches!(instruction.mnemonic(), Mnemonic::Test | Mnemonic::Cmp | Mnemonic::Movzx | Mnemonic::Mov)
-                && (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory)
+                && matches!(
+                    instruction.mnemonic(),
+                    Mnemonic::Test | Mnemonic::Cmp | Mnemonic::Movzx | Mnemonic::Mov
+                )
+                && (0..instruction.op_count())
+                    .any(|operand| instruction.op_kind(operand) == OpKind::Memory)
         })?;
         let base = window[at].memory_base();
         let changed = window[at..].iter().any(|instruction| {
@@ -247,5 +320,10 @@ fn is_stack_lea(instruction: &Instruction) -> bool {
 }
 
 fn is_near_branch(instruction: &Instruction) -> bool {
-    (0..instruction.op_count()).any(|operand| matches!(instruction.op_kind(operand), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64))
+    (0..instruction.op_count()).any(|operand| {
+        matches!(
+            instruction.op_kind(operand),
+            OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64
+        )
+    })
 }

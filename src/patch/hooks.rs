@@ -16,13 +16,13 @@
 
 use crate::golang::Layout;
 use crate::image::Vaddr;
+use crate::patch::addresses::Addresses;
 use crate::patch::asm::{Assembled, Assembler};
 use crate::patch::decode::{Entry, Exit, FailedCheck};
-use crate::patch::addresses::Addresses;
 use crate::probe::{MapArgument, Operation, TypeArgument};
 use crate::ring::layout::{self, GATE_TRACE, LaneHeader, Mark, Record};
-use iced_x86::{Code, IcedError, Instruction, Register};
 use iced_x86::code_asm::*;
+use iced_x86::{Code, IcedError, Instruction, Register};
 use std::mem::{offset_of, size_of};
 
 /// In R13 at the entry of `runtime.fatal`, in its upper 56 bits: R12 is the map; the lower 8 bits are
@@ -49,10 +49,23 @@ type Result<T = ()> = std::result::Result<T, IcedError>;
 
 impl Emitter<'_> {
     /// The entry hook of a map operation.
-    pub fn operation_entry(&self, at: Vaddr, entry: &Entry, operation: Operation, map: MapArgument, map_type: TypeArgument) -> Result<Assembled> {
+    pub fn operation_entry(
+        &self,
+        at: Vaddr,
+        entry: &Entry,
+        operation: Operation,
+        map: MapArgument,
+        map_type: TypeArgument,
+    ) -> Result<Assembled> {
         let mut asm = Assembler::new()?;
         let back = Self::displaced_entry(&mut asm, entry)?;
-        let mut hook = OperationHook { emitter: self, asm, operation, map_type, done: CodeLabel::default() };
+        let mut hook = OperationHook {
+            emitter: self,
+            asm,
+            operation,
+            map_type,
+            done: CodeLabel::default(),
+        };
         hook.done = hook.asm.code.create_label();
         hook.emit(map, back)?;
         hook.asm.finish(at, 0)
@@ -62,7 +75,11 @@ impl Emitter<'_> {
     /// before the hook, so that the hook does not run twice when the stack grows.
     fn displaced_entry(asm: &mut Assembler, entry: &Entry) -> Result<Vaddr> {
         match entry {
-            Entry::StackCheck { check, morestack, range } => {
+            Entry::StackCheck {
+                check,
+                morestack,
+                range,
+            } => {
                 asm.relocated(check)?;
                 asm.code.jbe(morestack.0)?;
                 Ok(range.end)
@@ -75,12 +92,22 @@ impl Emitter<'_> {
     ///
     /// `frame_size` is the stack pointer's distance from the function's entry at the first displaced
     /// instruction.
-    pub fn operation_exit(&self, at: Vaddr, exit: &Exit, frame_size: u32, operation: Operation) -> Result<Assembled> {
+    pub fn operation_exit(
+        &self,
+        at: Vaddr,
+        exit: &Exit,
+        frame_size: u32,
+        operation: Operation,
+    ) -> Result<Assembled> {
         let mut asm = Assembler::new()?;
         asm.relocated(&exit.instructions)?;
         let mut done = asm.code.create_label();
         // Reads leave marks in trace mode only.
-        let least = if operation.is_write() { layout::GATE_OBSERVE } else { GATE_TRACE };
+        let least = if operation.is_write() {
+            layout::GATE_OBSERVE
+        } else {
+            GATE_TRACE
+        };
         asm.compare32(self.addresses.gate(), least as i32)?;
         asm.code.jb(done)?;
         self.clear_mark(&mut asm, done)?;
@@ -101,9 +128,11 @@ impl Emitter<'_> {
 
     fn clear_mark(&self, asm: &mut Assembler, done: CodeLabel) -> Result {
         self.find_mark(asm)?;
-        asm.code.cmp(dword_ptr(r10 + offset_of!(Record, who)), r12d)?;
+        asm.code
+            .cmp(dword_ptr(r10 + offset_of!(Record, who)), r12d)?;
         asm.code.jne(done)?;
-        asm.code.mov(dword_ptr(r10 + offset_of!(Mark, state)), layout::MARK_IDLE)
+        asm.code
+            .mov(dword_ptr(r10 + offset_of!(Mark, state)), layout::MARK_IDLE)
     }
 
     /// The hook of `runtime.gopanic`: a panic leaves a map operation without passing its exit.
@@ -177,10 +206,21 @@ impl Emitter<'_> {
     /// Where a runtime check failed: leaves the map where the hook of `runtime.fatal` finds it.
     ///
     /// `frame_size` is the stack pointer's distance from the function's entry there.
-    pub fn failed_check(&self, at: Vaddr, check: &FailedCheck, frame_size: u32, operation: Operation) -> Result<Assembled> {
+    pub fn failed_check(
+        &self,
+        at: Vaddr,
+        check: &FailedCheck,
+        frame_size: u32,
+        operation: Operation,
+    ) -> Result<Assembled> {
         let mut asm = Assembler::new()?;
-        asm.code.add_instruction(Instruction::with2(Code::Mov_r64_rm64, Register::R12, check.map)?)?;
-        asm.code.mov(r13, FAILED_CHECK_COOKIE + u64::from(operation.code()))?;
+        asm.code.add_instruction(Instruction::with2(
+            Code::Mov_r64_rm64,
+            Register::R12,
+            check.map,
+        )?)?;
+        asm.code
+            .mov(r13, FAILED_CHECK_COOKIE + u64::from(operation.code()))?;
         asm.relocated(&[check.instruction])?;
         asm.code.jmp(check.range.end.0)?;
         asm.finish(at, frame_size)
@@ -190,7 +230,12 @@ impl Emitter<'_> {
     /// (RSI and RDX are set before). RAX, RBX, RCX, RDI, R14 and the frame survive; X15 is zeroed
     /// again. The stack is aligned to 16 bytes as System V code expects: two variants, so that the
     /// unwinder's table is exact in each.
-    fn call_shim(&self, asm: &mut Assembler, target: Vaddr, arguments: impl Fn(&mut Assembler) -> Result) -> Result {
+    fn call_shim(
+        &self,
+        asm: &mut Assembler,
+        target: Vaddr,
+        arguments: impl Fn(&mut Assembler) -> Result,
+    ) -> Result {
         let mut aligned = asm.code.create_label();
         let mut after = asm.code.create_label();
         asm.code.test(spl, 8)?;
@@ -203,28 +248,46 @@ impl Emitter<'_> {
         asm.code.xorps(xmm15, xmm15)
     }
 
-    fn call_with_saved(&self, asm: &mut Assembler, target: Vaddr, saved: &[AsmRegister64], arguments: impl Fn(&mut Assembler) -> Result) -> Result {
-        saved.iter().try_for_each(|register| asm.code.push(*register))?;
+    fn call_with_saved(
+        &self,
+        asm: &mut Assembler,
+        target: Vaddr,
+        saved: &[AsmRegister64],
+        arguments: impl Fn(&mut Assembler) -> Result,
+    ) -> Result {
+        saved
+            .iter()
+            .try_for_each(|register| asm.code.push(*register))?;
         arguments(asm)?;
         asm.lea(rdi, self.addresses.config)?;
         asm.code.call(target.0)?;
-        saved.iter().rev().try_for_each(|register| asm.code.pop(*register))
+        saved
+            .iter()
+            .rev()
+            .try_for_each(|register| asm.code.pop(*register))
     }
 
     /// The new entry point of the executable: calls init with the stack as the kernel (or the dynamic
     /// linker) left it, every register kept (RDX is an argument of the C start-up code), then goes on to
     /// the original one.
     pub fn process_entry(&self, at: Vaddr, original: Vaddr) -> Result<Assembled> {
-        let saved = [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15];
+        let saved = [
+            rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15,
+        ];
         let mut asm = Assembler::new()?;
-        saved.iter().try_for_each(|register| asm.code.push(*register))?;
+        saved
+            .iter()
+            .try_for_each(|register| asm.code.push(*register))?;
         asm.code.lea(rdi, qword_ptr(rsp + 8 * saved.len()))?;
         asm.lea(rsi, self.addresses.config)?;
         asm.code.mov(rbx, rsp)?;
         asm.code.and(rsp, -16)?;
         asm.code.call(self.addresses.init.0)?;
         asm.code.mov(rsp, rbx)?;
-        saved.iter().rev().try_for_each(|register| asm.code.pop(*register))?;
+        saved
+            .iter()
+            .rev()
+            .try_for_each(|register| asm.code.pop(*register))?;
         asm.code.jmp(original.0)?;
         asm.finish(at, 0)
     }
@@ -313,29 +376,52 @@ impl OperationHook<'_> {
     fn leave_mark(&mut self) -> Result {
         self.emitter.find_mark(&mut self.asm)?;
         let state = offset_of!(Mark, state);
-        self.asm.code.mov(dword_ptr(r10 + state), layout::MARK_CHANGING)?;
+        self.asm
+            .code
+            .mov(dword_ptr(r10 + state), layout::MARK_CHANGING)?;
         self.asm.load64(rdx, self.emitter.addresses.clock())?;
         self.fill_record(MARK_FRAMES)?;
-        self.asm.code.mov(qword_ptr(r10 + offset_of!(Mark, g)), r14)?;
-        self.asm.code.mov(qword_ptr(r10 + offset_of!(Mark, frame)), rbp)?;
-        self.asm.code.mov(dword_ptr(r10 + state), layout::MARK_INSIDE)
+        self.asm
+            .code
+            .mov(qword_ptr(r10 + offset_of!(Mark, g)), r14)?;
+        self.asm
+            .code
+            .mov(qword_ptr(r10 + offset_of!(Mark, frame)), rbp)?;
+        self.asm
+            .code
+            .mov(dword_ptr(r10 + state), layout::MARK_INSIDE)
     }
 
     /// Fills in the record at R10: RDX is the clock; RDX, RSI, R8 and R9 are clobbered.
     fn fill_record(&mut self, frames: usize) -> Result {
         let layout = self.emitter.layout;
-        self.asm.code.mov(qword_ptr(r10 + offset_of!(Record, map)), r11)?;
-        self.asm.code.mov(qword_ptr(r10 + offset_of!(Record, clock)), rdx)?;
+        self.asm
+            .code
+            .mov(qword_ptr(r10 + offset_of!(Record, map)), r11)?;
+        self.asm
+            .code
+            .mov(qword_ptr(r10 + offset_of!(Record, clock)), rdx)?;
         self.asm.code.mov(rdx, qword_ptr(r14 + layout.g_goid))?;
-        self.asm.code.mov(qword_ptr(r10 + offset_of!(Record, who)), rdx)?;
+        self.asm
+            .code
+            .mov(qword_ptr(r10 + offset_of!(Record, who)), rdx)?;
         // Goroutine ids stay below 2^48; the byte above is the operation.
-        self.asm.code.mov(byte_ptr(r10 + offset_of!(Record, who) + 6), u32::from(self.operation.code()))?;
+        self.asm.code.mov(
+            byte_ptr(r10 + offset_of!(Record, who) + 6),
+            u32::from(self.operation.code()),
+        )?;
         self.asm.code.mov(edx, dword_ptr(r11 + layout.map_seed))?;
-        self.asm.code.mov(dword_ptr(r10 + offset_of!(Record, seed)), edx)?;
+        self.asm
+            .code
+            .mov(dword_ptr(r10 + offset_of!(Record, seed)), edx)?;
         self.load_type()?;
-        self.asm.code.mov(dword_ptr(r10 + offset_of!(Record, map_type)), esi)?;
+        self.asm
+            .code
+            .mov(dword_ptr(r10 + offset_of!(Record, map_type)), esi)?;
         self.asm.code.mov(esi, dword_ptr(rsp))?;
-        self.asm.code.mov(dword_ptr(r10 + offset_of!(Record, pcs)), esi)?;
+        self.asm
+            .code
+            .mov(dword_ptr(r10 + offset_of!(Record, pcs)), esi)?;
         self.walk(frames)
     }
 
@@ -345,7 +431,9 @@ impl OperationHook<'_> {
         let pc_at = |index: usize| offset_of!(Record, pcs) + 4 * index;
         let mut ends: Vec<CodeLabel> = Vec::new();
         let mut full = self.asm.code.create_label();
-        self.asm.code.mov(r8, qword_ptr(r14 + self.emitter.layout.g_stack_hi))?;
+        self.asm
+            .code
+            .mov(r8, qword_ptr(r14 + self.emitter.layout.g_stack_hi))?;
         self.asm.code.sub(r8, 16)?;
         self.asm.code.mov(rdx, rbp)?;
         self.asm.code.mov(r9, rsp)?;
@@ -388,7 +476,9 @@ impl OperationHook<'_> {
         self.asm.code.mov(r12d, dword_ptr(r12 + layout.p_id))?;
         self.asm.compare_with32(r12d, addresses.lane_count())?;
         self.asm.code.jae(no_lane)?;
-        self.asm.code.shl(r12d, size_of::<LaneHeader>().trailing_zeros())?;
+        self.asm
+            .code
+            .shl(r12d, size_of::<LaneHeader>().trailing_zeros())?;
         self.asm.lea(r13, addresses.lane_headers())?;
         self.asm.code.add(r12, r13)
     }
@@ -397,10 +487,15 @@ impl OperationHook<'_> {
     fn sample(&mut self, record: CodeLabel) -> Result {
         let done = self.done;
         self.find_lane(done, done)?;
-        self.asm.code.dec(dword_ptr(r12 + offset_of!(LaneHeader, countdown)))?;
+        self.asm
+            .code
+            .dec(dword_ptr(r12 + offset_of!(LaneHeader, countdown)))?;
         self.asm.code.jg(done)?;
-        self.asm.load32(r13d, self.emitter.addresses.sample_period())?;
-        self.asm.code.mov(dword_ptr(r12 + offset_of!(LaneHeader, countdown)), r13d)?;
+        self.asm
+            .load32(r13d, self.emitter.addresses.sample_period())?;
+        self.asm
+            .code
+            .mov(dword_ptr(r12 + offset_of!(LaneHeader, countdown)), r13d)?;
         self.asm.code.jmp(record)
     }
 
@@ -412,18 +507,30 @@ impl OperationHook<'_> {
         self.skip_private()?;
         self.leave_mark()?;
         self.find_lane(no_p, no_lane)?;
-        self.asm.code.mov(r13, qword_ptr(r12 + offset_of!(LaneHeader, head)))?;
+        self.asm
+            .code
+            .mov(r13, qword_ptr(r12 + offset_of!(LaneHeader, head)))?;
         self.asm.code.mov(r10, r13)?;
-        self.asm.code.and(r10, qword_ptr(r12 + offset_of!(LaneHeader, mask)))?;
-        self.asm.code.add(r10, qword_ptr(r12 + offset_of!(LaneHeader, base)))?;
-        self.asm.code.test(r13d, (CLOCK_PERIOD - 1) * size_of::<Record>() as i32)?;
+        self.asm
+            .code
+            .and(r10, qword_ptr(r12 + offset_of!(LaneHeader, mask)))?;
+        self.asm
+            .code
+            .add(r10, qword_ptr(r12 + offset_of!(LaneHeader, base)))?;
+        self.asm
+            .code
+            .test(r13d, (CLOCK_PERIOD - 1) * size_of::<Record>() as i32)?;
         self.asm.code.jne(own_clock)?;
         self.look_at_the_clock()?;
         self.asm.code.set_label(&mut own_clock)?;
-        self.asm.code.mov(rdx, qword_ptr(r12 + offset_of!(LaneHeader, clock)))?;
+        self.asm
+            .code
+            .mov(rdx, qword_ptr(r12 + offset_of!(LaneHeader, clock)))?;
         self.fill_record(RECORD_FRAMES)?;
         self.asm.code.add(r13, size_of::<Record>() as i32)?;
-        self.asm.code.mov(qword_ptr(r12 + offset_of!(LaneHeader, head)), r13)?;
+        self.asm
+            .code
+            .mov(qword_ptr(r12 + offset_of!(LaneHeader, head)), r13)?;
         self.asm.code.jmp(back.0)?;
         self.asm.code.set_label(&mut no_p)?;
         self.asm.count(addresses.dropped_no_p())?;
@@ -440,7 +547,9 @@ impl OperationHook<'_> {
         self.asm.code.shl(rdx, 32)?;
         self.asm.code.or(rdx, rax)?;
         self.asm.code.mov(rax, r9)?;
-        self.asm.code.mov(qword_ptr(r12 + offset_of!(LaneHeader, clock)), rdx)?;
+        self.asm
+            .code
+            .mov(qword_ptr(r12 + offset_of!(LaneHeader, clock)), rdx)?;
         self.asm.store64(self.emitter.addresses.clock(), rdx)
     }
 
@@ -455,15 +564,16 @@ impl OperationHook<'_> {
         self.asm.code.mov(rdx, r11)?;
         // R11 is needed again afterwards; R12 is one that System V code keeps.
         self.asm.code.mov(r12, r11)?;
-        self.emitter.call_shim(&mut self.asm, self.emitter.addresses.conflict, |asm| {
-            match map_type {
-                TypeArgument::Rax => asm.code.mov(rcx, rax)?,
-                TypeArgument::Rbx => asm.code.mov(rcx, rbx)?,
-                TypeArgument::Iterator => asm.code.mov(rcx, qword_ptr(rax + iterator))?,
-            }
-            asm.code.mov(r8, r14)?;
-            asm.code.mov(r9, rbp)
-        })?;
+        self.emitter
+            .call_shim(&mut self.asm, self.emitter.addresses.conflict, |asm| {
+                match map_type {
+                    TypeArgument::Rax => asm.code.mov(rcx, rax)?,
+                    TypeArgument::Rbx => asm.code.mov(rcx, rbx)?,
+                    TypeArgument::Iterator => asm.code.mov(rcx, qword_ptr(rax + iterator))?,
+                }
+                asm.code.mov(r8, r14)?;
+                asm.code.mov(r9, rbp)
+            })?;
         self.asm.code.mov(r11, r12)
     }
 }

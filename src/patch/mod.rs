@@ -1,31 +1,111 @@
-//! Rewriting: sites to a plan, the plan to a file.
+//! Rewriting: sites to a plan, the plan to a file. [`patch_file`] is the order of the work.
+//!
+//! [`planner`] decides everything: it decodes the sites ([`decode`]), emits the hooks ([`hooks`],
+//! through [`asm`]) beside the [`shim`], describes them to Go's runtime ([`moduledata`]) and puts it all
+//! into a [`plan::PatchPlan`]. [`write`] carries the plan out and decides nothing; [`verify`] reads
+//! the result back with another disassembler.
+
+mod addresses;
+mod asm;
+mod decode;
+mod elf_out;
+mod hooks;
+mod moduledata;
+pub mod note;
 pub mod options;
 pub mod plan;
+pub mod planner;
+mod shim;
+mod shim_config;
+pub mod space;
+mod summary;
+pub mod write;
+mod write_file;
+mod write_layout;
+mod write_sections;
 
 pub use options::{Mode, PatchRequest};
+pub use summary::PatchSummary;
+
+use crate::golang::{GoBinary, GoError};
+use crate::image::{Image, ImageError};
+use planner::{PlanError, PlanOptions};
+use std::path::PathBuf;
+use write::{WriteError, WriteOptions};
 
 /// Why a file was not patched.
 #[derive(Debug, thiserror::Error)]
 pub enum PatchError {
-    /// Placeholder until the emission lands.
-    #[error("patching is not implemented")]
-    NotImplemented,
-}
-
-/// What was done to a file.
-#[derive(Clone, Debug)]
-pub struct PatchSummary {}
-
-impl std::fmt::Display for PatchSummary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("patched")
-    }
+    /// The input is not an executable that gocc can work on.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The input is not a Go executable that gocc understands.
+    #[error("{path}: {source}")]
+    Go {
+        /// The input.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GoError,
+    },
+    /// The input is the output of an earlier run.
+    #[error("{0} is already patched; patch the original, or get it back with gocc unpatch")]
+    AlreadyPatched(PathBuf),
+    /// There is no way to hook it.
+    #[error("{path}: {source}")]
+    Plan {
+        /// The input.
+        path: PathBuf,
+        /// What is wrong.
+        source: PlanError,
+    },
+    /// The plan's own file could not be written.
+    #[error("cannot write the plan to {path}: {source}")]
+    PlanFile {
+        /// Where it should go.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The output could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// Patches one file.
 ///
 /// # Errors
 /// When the input is refused or a file cannot be written; no output is left behind.
-pub fn patch_file(_request: &PatchRequest) -> Result<PatchSummary, PatchError> {
-    Err(PatchError::NotImplemented)
+pub fn patch_file(request: &PatchRequest) -> Result<PatchSummary, PatchError> {
+    let image = Image::open(&request.input)?;
+    let path = || request.input.clone();
+    if image.is_already_patched() {
+        return Err(PatchError::AlreadyPatched(path()));
+    }
+    let go = GoBinary::parse(&image).map_err(|source| PatchError::Go {
+        path: path(),
+        source,
+    })?;
+    let options = PlanOptions {
+        mode: request.mode,
+        dir: request.dir.clone(),
+        ring_size: request.ring_size,
+    };
+    let plan = planner::plan(&go, &options).map_err(|source| PatchError::Plan {
+        path: path(),
+        source,
+    })?;
+    if let Some(to) = &request.plan {
+        write_plan(&plan, to).map_err(|source| PatchError::PlanFile {
+            path: to.clone(),
+            source,
+        })?;
+    }
+    let written = write::write(&image, &plan, &request.output, &WriteOptions::default())?;
+    Ok(PatchSummary::new(&go, &plan, &written, &request.output))
+}
+
+fn write_plan(plan: &plan::PatchPlan, to: &std::path::Path) -> std::io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(plan)?;
+    text.push(b'\n');
+    std::fs::write(to, text)
 }

@@ -133,7 +133,10 @@ impl Tables {
         self.bytes.resize(self.bytes.len().next_multiple_of(16), 0);
         let at = self.bytes.len() as u64;
         self.bytes.extend(part);
-        Slice { at, len: part.len() as u64 / element }
+        Slice {
+            at,
+            len: part.len() as u64 / element,
+        }
     }
 }
 
@@ -157,7 +160,15 @@ impl FuncRecord {
         to.extend(self.entry_offset.to_le_bytes());
         to.extend(self.name.to_le_bytes());
         let (args, deferreturn, npcdata, unit) = (0u32, 0u32, 0u32, 0u32);
-        for word in [args, deferreturn, self.pcsp, self.pcfile, self.pcln, npcdata, unit] {
+        for word in [
+            args,
+            deferreturn,
+            self.pcsp,
+            self.pcfile,
+            self.pcln,
+            npcdata,
+            unit,
+        ] {
             to.extend(word.to_le_bytes());
         }
         if minor >= START_LINE_SINCE {
@@ -179,7 +190,11 @@ struct PcValues {
 
 impl PcValues {
     fn new() -> PcValues {
-        PcValues { bytes: Vec::new(), value: -1, is_first: true }
+        PcValues {
+            bytes: Vec::new(),
+            value: -1,
+            is_first: true,
+        }
     }
 
     fn push(&mut self, value: i64, pc_bytes: u64) {
@@ -216,7 +231,12 @@ fn constant_table(value: i64, start: Vaddr, end: Vaddr) -> Vec<u8> {
 /// Covers the function up to the next one's start.
 fn stack_table(function: &InjectedFunction, next: Vaddr) -> Vec<u8> {
     let mut table = PcValues::new();
-    let ends = function.sp_deltas.iter().skip(1).map(|delta| u64::from(delta.at)).chain([next.0 - function.start.0]);
+    let ends = function
+        .sp_deltas
+        .iter()
+        .skip(1)
+        .map(|delta| u64::from(delta.at))
+        .chain([next.0 - function.start.0]);
     for (delta, end) in function.sp_deltas.iter().zip(ends) {
         table.push(i64::from(delta.bytes), end - u64::from(delta.at));
     }
@@ -240,10 +260,20 @@ fn buckets(functions: &[InjectedFunction], start: Vaddr, end: Vaddr) -> Vec<u8> 
 
 impl ModuleData {
     /// The moduledata for tables placed at `tables_at`, itself placed at `at`, for code from `start` to `end`.
-    pub fn build(go: &GoBinary<'_>, tables: &Tables, tables_at: Vaddr, at: Vaddr, start: Vaddr, end: Vaddr) -> ModuleData {
+    pub fn build(
+        go: &GoBinary<'_>,
+        tables: &Tables,
+        tables_at: Vaddr,
+        at: Vaddr,
+        start: Vaddr,
+        end: Vaddr,
+    ) -> ModuleData {
         let size = (go.layout.moduledata_next as usize + 8).next_multiple_of(16);
         let header_at = at.0 + size as u64;
-        let mut data = ModuleData { bytes: vec![0; size + PC_HEADER_SIZE], pointers: Vec::new() };
+        let mut data = ModuleData {
+            bytes: vec![0; size + PC_HEADER_SIZE],
+            pointers: Vec::new(),
+        };
         data.pointer(offset::PC_HEADER, header_at);
         for (place, slice) in [
             (offset::FUNCNAMETAB, tables.names),
@@ -270,7 +300,13 @@ impl ModuleData {
     /// pcHeader (runtime/symtab.go); moduledataverify1 compares magic, sizes and text start. The
     /// offsets behind them are for tools that read files, and stay zero.
     fn header(&mut self, go: &GoBinary<'_>, at: usize, functions: u64, start: Vaddr) {
-        for (index, byte) in go.pclntab_magic.to_le_bytes().into_iter().chain([0, 0, 1, 8]).enumerate() {
+        for (index, byte) in go
+            .pclntab_magic
+            .to_le_bytes()
+            .into_iter()
+            .chain([0, 0, 1, 8])
+            .enumerate()
+        {
             self.byte(at + index, byte);
         }
         self.word(at + 8, functions);

@@ -1,5 +1,6 @@
 //! What a user asks of the patcher.
 
+use crate::ring::layout;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -47,6 +48,15 @@ impl Mode {
             Mode::Off => "off",
             Mode::Observe => "observe",
             Mode::Trace => "trace",
+        }
+    }
+
+    /// The gate's value for it (`GATE_*` of the ring's layout).
+    pub fn gate(self) -> u32 {
+        match self {
+            Mode::Off => layout::GATE_DORMANT,
+            Mode::Observe => layout::GATE_OBSERVE,
+            Mode::Trace => layout::GATE_TRACE,
         }
     }
 }

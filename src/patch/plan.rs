@@ -2,7 +2,7 @@
 //! compared before a byte is written.
 
 use crate::image::Vaddr;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything the writer needs to turn the input into the output.
 #[derive(Clone, Debug, Serialize)]
@@ -15,6 +15,9 @@ pub struct PatchPlan {
     pub symbols: Vec<NewSymbol>,
     /// The new `e_entry`.
     pub entry: Vaddr,
+    /// Where in the new segments the writer puts the 32 bytes of the input's SHA-256, which is
+    /// computed while the file is copied.
+    pub input_sha256_at: Vec<Vaddr>,
     /// What the note section tells about how this file was made.
     pub provenance: Provenance,
     /// Every site of the catalogue with what became of it.
@@ -64,7 +67,7 @@ pub struct NewSymbol {
 }
 
 /// How this file was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Provenance {
     /// gocc's own version.
     pub gocc_version: String,
@@ -73,7 +76,7 @@ pub struct Provenance {
 }
 
 /// What became of one function of the catalogue.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SiteOutcome {
     /// The Go function.
     pub function: String,
@@ -88,7 +91,7 @@ pub struct SiteOutcome {
 }
 
 /// A tactic, or the reason why there is none.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Outcome {
     /// Patched with the tactic of that name.
     Patched(String),

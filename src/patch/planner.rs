@@ -4,12 +4,14 @@ use crate::golang::{Func, GoBinary};
 use crate::image::Vaddr;
 use crate::patch::addresses::Addresses;
 use crate::patch::asm::Assembled;
-use crate::patch::elf_out::HeaderError;
 use crate::patch::decode::{DecodeError, Entry, Function, JUMP_SIZE};
+use crate::patch::elf_out::HeaderError;
 use crate::patch::hooks::Emitter;
 use crate::patch::moduledata::{InjectedFunction, ModuleData, Tables};
 use crate::patch::options::Mode;
-use crate::patch::plan::{Edit, NewSegment, NewSymbol, Outcome, PatchPlan, Provenance, SiteOutcome};
+use crate::patch::plan::{
+    Edit, NewSegment, NewSymbol, Outcome, PatchPlan, Provenance, SiteOutcome,
+};
 use crate::patch::shim::{Shim, ShimError};
 use crate::patch::shim_config::{self, Config};
 use crate::patch::space;
@@ -43,7 +45,9 @@ pub struct PlanOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A function that must be hooked looks like none that gocc knows.
-    #[error("{function} at {at}: {source}; this Go version may be newer than gocc, or the binary was changed by another tool")]
+    #[error(
+        "{function} at {at}: {source}; this Go version may be newer than gocc, or the binary was changed by another tool"
+    )]
     Site {
         /// The Go function.
         function: String,
@@ -53,7 +57,9 @@ pub enum PlanError {
         source: DecodeError,
     },
     /// The executable has no map function at all.
-    #[error("none of the runtime's map functions were found in its function table; is it complete?")]
+    #[error(
+        "none of the runtime's map functions were found in its function table; is it complete?"
+    )]
     NothingToHook,
     /// The new segments find no place.
     #[error("no room for the injected segments: {0}")]
@@ -79,15 +85,35 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
     // The ring's front comes first and the code after it: the front's size is known, the code's is not.
     let addresses = addresses(base, &shim)?;
     let mut code = InjectedCode::new(code_start(base), &shim);
-    let entry = code.add("gocc.init", |at| Emitter { layout: &go.layout, addresses: &addresses }.process_entry(at, go.image.entry()))?;
+    let entry = code.add("gocc.init", |at| {
+        Emitter {
+            layout: &go.layout,
+            addresses: &addresses,
+        }
+        .process_entry(at, go.image.entry())
+    })?;
     let sites = probe::resolve(go);
     if sites.iter().all(|site| site.function.is_none()) {
         return Err(PlanError::NothingToHook);
     }
-    let mut planner = SitePlanner { go, emitter: Emitter { layout: &go.layout, addresses: &addresses }, code, edits: Vec::new(), fatals: fatal_functions(go) };
-    let outcomes = sites.iter().map(|site| planner.site(site)).collect::<Result<Vec<_>, _>>()?;
+    let mut planner = SitePlanner {
+        go,
+        emitter: Emitter {
+            layout: &go.layout,
+            addresses: &addresses,
+        },
+        code,
+        edits: Vec::new(),
+        fatals: fatal_functions(go),
+    };
+    let outcomes = sites
+        .iter()
+        .map(|site| planner.site(site))
+        .collect::<Result<Vec<_>, _>>()?;
     // From here on the code is complete and its end final.
-    let SitePlanner { code, mut edits, .. } = planner;
+    let SitePlanner {
+        code, mut edits, ..
+    } = planner;
     edits.sort_by_key(|edit| edit.at);
     let data = InjectedData::build(go, &code, &addresses, options)?;
     Ok(PatchPlan {
@@ -103,8 +129,15 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
 
 /// The functions that map code calls when its check failed.
 fn fatal_functions(go: &GoBinary<'_>) -> Vec<Vaddr> {
-    let names = ["runtime.fatal", "runtime.throw", "internal/runtime/maps.fatal"];
-    go.find_functions(&names).iter().map(|function| function.entry).collect()
+    let names = [
+        "runtime.fatal",
+        "runtime.throw",
+        "internal/runtime/maps.fatal",
+    ];
+    go.find_functions(&names)
+        .iter()
+        .map(|function| function.entry)
+        .collect()
 }
 
 /// Segment order: `.gocc.ring`, `.gocc.data`, `.gocc.text`, `.gocc.pclntab`. The first two have sizes
@@ -120,7 +153,10 @@ fn code_start(base: Vaddr) -> Vaddr {
 }
 
 fn addresses(base: Vaddr, shim: &Shim) -> Result<Addresses, ShimError> {
-    let in_shim = |name: &str| shim.entry(name).map(|offset| Vaddr(code_start(base).0 + u64::from(offset)));
+    let in_shim = |name: &str| {
+        shim.entry(name)
+            .map(|offset| Vaddr(code_start(base).0 + u64::from(offset)))
+    };
     Ok(Addresses {
         front: base,
         config: data_start(base),
@@ -134,7 +170,10 @@ fn provenance(options: &PlanOptions) -> Provenance {
     let mut chosen = vec![format!("mode={}", options.mode)];
     chosen.extend(options.dir.iter().map(|dir| format!("dir={dir}")));
     chosen.extend(options.ring_size.iter().map(|size| format!("ring={size}")));
-    Provenance { gocc_version: env!("CARGO_PKG_VERSION").to_owned(), options: chosen }
+    Provenance {
+        gocc_version: env!("CARGO_PKG_VERSION").to_owned(),
+        options: chosen,
+    }
 }
 
 /// The text segment under construction: the shim first, then what is emitted, function by function.
@@ -147,21 +186,41 @@ struct InjectedCode {
 impl InjectedCode {
     fn new(start: Vaddr, shim: &Shim) -> InjectedCode {
         let functions = shim.functions.iter().map(|function| InjectedFunction {
-            name: format!("gocc.{}", function.name.strip_prefix("gocc_").unwrap_or(&format!("shim_{}", function.name))),
+            name: format!(
+                "gocc.{}",
+                function
+                    .name
+                    .strip_prefix("gocc_")
+                    .unwrap_or(&format!("shim_{}", function.name))
+            ),
             start: Vaddr(start.0 + u64::from(function.start)),
             size: u64::from(function.size),
             sp_deltas: function.sp_deltas.clone(),
         });
-        InjectedCode { start, bytes: shim.image.clone(), functions: functions.collect() }
+        InjectedCode {
+            start,
+            bytes: shim.image.clone(),
+            functions: functions.collect(),
+        }
     }
 
     /// Adds a function at the next aligned place; where it starts.
-    fn add(&mut self, name: &str, emit: impl FnOnce(Vaddr) -> Result<Assembled, iced_x86::IcedError>) -> Result<Vaddr, iced_x86::IcedError> {
+    fn add(
+        &mut self,
+        name: &str,
+        emit: impl FnOnce(Vaddr) -> Result<Assembled, iced_x86::IcedError>,
+    ) -> Result<Vaddr, iced_x86::IcedError> {
         const INT3: u8 = 0xcc;
-        self.bytes.resize(self.bytes.len().next_multiple_of(16), INT3);
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(16), INT3);
         let start = self.end();
         let assembled = emit(start)?;
-        self.functions.push(InjectedFunction { name: name.to_owned(), start, size: assembled.bytes.len() as u64, sp_deltas: assembled.sp_deltas });
+        self.functions.push(InjectedFunction {
+            name: name.to_owned(),
+            start,
+            size: assembled.bytes.len() as u64,
+            sp_deltas: assembled.sp_deltas,
+        });
         self.bytes.extend(assembled.bytes);
         Ok(start)
     }
@@ -188,8 +247,11 @@ impl SitePlanner<'_> {
             entry: Outcome::Skipped("not in this executable".to_owned()),
             exits: 0,
         };
-        let Some(function) = &site.function else { return Ok(outcome) };
-        let decoded = Function::decode(self.go, function).map_err(|source| bad_site(function, source))?;
+        let Some(function) = &site.function else {
+            return Ok(outcome);
+        };
+        let decoded =
+            Function::decode(self.go, function).map_err(|source| bad_site(function, source))?;
         outcome.entry = Outcome::Patched(self.entry(site, function, &decoded)?.to_owned());
         if let ProbeKind::Operation { operation, .. } = site.probe.kind {
             outcome.exits = self.exits(function, &decoded, operation)?;
@@ -199,7 +261,12 @@ impl SitePlanner<'_> {
     }
 
     /// Hooks the entry; the tactic's name.
-    fn entry(&mut self, site: &Site<'_>, function: &Func<'_>, decoded: &Function) -> Result<&'static str, PlanError> {
+    fn entry(
+        &mut self,
+        site: &Site<'_>,
+        function: &Func<'_>,
+        decoded: &Function,
+    ) -> Result<&'static str, PlanError> {
         let entry = match site.probe.kind {
             ProbeKind::Operation { .. } => decoded.entry(self.emitter.layout),
             ProbeKind::Death | ProbeKind::Panic => decoded.entry_or_moved(self.emitter.layout),
@@ -208,64 +275,118 @@ impl SitePlanner<'_> {
         let name = format!("gocc.hook_{}", short_name(function.name));
         let emitter = &self.emitter;
         let start = self.code.add(&name, |at| match site.probe.kind {
-            ProbeKind::Operation { operation, map, map_type } => emitter.operation_entry(at, &entry, operation, map, map_type),
+            ProbeKind::Operation {
+                operation,
+                map,
+                map_type,
+            } => emitter.operation_entry(at, &entry, operation, map, map_type),
             ProbeKind::Death => emitter.death_entry(at, &entry),
             ProbeKind::Panic => emitter.panic_entry(at, &entry),
         })?;
         let (range, tactic) = match &entry {
             Entry::StackCheck { range, .. } => (range.clone(), "jump in place of the stack check"),
-            Entry::Moved { range, .. } => (range.clone(), "jump in place of the first instructions"),
+            Entry::Moved { range, .. } => {
+                (range.clone(), "jump in place of the first instructions")
+            }
         };
         self.jump(range, start, format!("entry of {}", function.name))?;
         Ok(tactic)
     }
 
     /// Hooks every return that has room for it; how many.
-    fn exits(&mut self, function: &Func<'_>, decoded: &Function, operation: Operation) -> Result<usize, PlanError> {
+    fn exits(
+        &mut self,
+        function: &Func<'_>,
+        decoded: &Function,
+        operation: Operation,
+    ) -> Result<usize, PlanError> {
         let exits: Vec<_> = decoded.exits().into_iter().flatten().collect();
         for (index, exit) in exits.iter().enumerate() {
             let name = format!("gocc.exit{index}_{}", short_name(function.name));
             let frame = self.frame_size(exit.range.start);
             let emitter = &self.emitter;
-            let start = self.code.add(&name, |at| emitter.operation_exit(at, exit, frame, operation))?;
-            self.jump(exit.range.clone(), start, format!("exit {index} of {}", function.name))?;
+            let start = self.code.add(&name, |at| {
+                emitter.operation_exit(at, exit, frame, operation)
+            })?;
+            self.jump(
+                exit.range.clone(),
+                start,
+                format!("exit {index} of {}", function.name),
+            )?;
         }
         Ok(exits.len())
     }
 
-    fn failed_checks(&mut self, function: &Func<'_>, decoded: &Function, operation: Operation) -> Result<(), PlanError> {
-        for (index, check) in decoded.failed_checks(&self.fatals, self.emitter.layout).iter().enumerate() {
+    fn failed_checks(
+        &mut self,
+        function: &Func<'_>,
+        decoded: &Function,
+        operation: Operation,
+    ) -> Result<(), PlanError> {
+        for (index, check) in decoded
+            .failed_checks(&self.fatals, self.emitter.layout)
+            .iter()
+            .enumerate()
+        {
             let name = format!("gocc.check{index}_{}", short_name(function.name));
             let frame = self.frame_size(check.range.start);
             let emitter = &self.emitter;
-            let start = self.code.add(&name, |at| emitter.failed_check(at, check, frame, operation))?;
-            self.jump(check.range.clone(), start, format!("failed check {index} of {}", function.name))?;
+            let start = self.code.add(&name, |at| {
+                emitter.failed_check(at, check, frame, operation)
+            })?;
+            self.jump(
+                check.range.clone(),
+                start,
+                format!("failed check {index} of {}", function.name),
+            )?;
         }
         Ok(())
     }
 
     fn frame_size(&self, at: Vaddr) -> u32 {
-        self.go.sp_delta_at(at).and_then(|bytes| u32::try_from(bytes).ok()).unwrap_or(0)
+        self.go
+            .sp_delta_at(at)
+            .and_then(|bytes| u32::try_from(bytes).ok())
+            .unwrap_or(0)
     }
 
     /// `jmp target`, then `int3` to the end of the range.
-    fn jump(&mut self, range: Range<Vaddr>, target: Vaddr, purpose: String) -> Result<(), PlanError> {
+    fn jump(
+        &mut self,
+        range: Range<Vaddr>,
+        target: Vaddr,
+        purpose: String,
+    ) -> Result<(), PlanError> {
         const INT3: u8 = 0xcc;
         const JMP_REL32: u8 = 0xe9;
         let size = range.end.0 - range.start.0;
         let distance = (target.0 as i64).wrapping_sub((range.start.0 + JUMP_SIZE) as i64);
         let distance = i32::try_from(distance).map_err(|_| PlanError::TooFar(range.start))?;
-        let old = self.go.image.bytes_at(range.start, size).unwrap_or_default().to_vec();
+        let old = self
+            .go
+            .image
+            .bytes_at(range.start, size)
+            .unwrap_or_default()
+            .to_vec();
         let mut new = vec![JMP_REL32];
         new.extend(distance.to_le_bytes());
         new.resize(size as usize, INT3);
-        self.edits.push(Edit { at: range.start, old, new, purpose });
+        self.edits.push(Edit {
+            at: range.start,
+            old,
+            new,
+            purpose,
+        });
         Ok(())
     }
 }
 
 fn bad_site(function: &Func<'_>, source: DecodeError) -> PlanError {
-    PlanError::Site { function: function.name.to_owned(), at: function.entry, source }
+    PlanError::Site {
+        function: function.name.to_owned(),
+        at: function.entry,
+        source,
+    }
 }
 
 fn describe(kind: ProbeKind) -> String {
@@ -291,13 +412,29 @@ struct InjectedData {
 }
 
 impl InjectedData {
-    fn build(go: &GoBinary<'_>, code: &InjectedCode, addresses: &Addresses, options: &PlanOptions) -> Result<InjectedData, PlanError> {
+    fn build(
+        go: &GoBinary<'_>,
+        code: &InjectedCode,
+        addresses: &Addresses,
+        options: &PlanOptions,
+    ) -> Result<InjectedData, PlanError> {
         let tables = Tables::build(go, &code.functions, code.end());
         let config_size = size_of::<Config>().next_multiple_of(16) as u64;
         let moduledata_at = Vaddr(addresses.config.0 + config_size);
-        let module = ModuleData::build(go, &tables, tables_start(code), moduledata_at, code.start, code.end());
+        let module = ModuleData::build(
+            go,
+            &tables,
+            tables_start(code),
+            moduledata_at,
+            code.start,
+            code.end(),
+        );
         let relocations_at = moduledata_at.0 + (module.bytes.len() as u64).next_multiple_of(16);
-        let relocations: Vec<u64> = module.pointers.iter().map(|offset| moduledata_at.0 + offset).collect();
+        let relocations: Vec<u64> = module
+            .pointers
+            .iter()
+            .map(|offset| moduledata_at.0 + offset)
+            .collect();
         let mut config = shim_config::for_executable(go, options)?;
         config.config = addresses.config.0;
         config.front = addresses.front.0;
@@ -314,7 +451,10 @@ impl InjectedData {
             writable.resize(writable.len().next_multiple_of(16), 0);
             writable.extend(part);
         }
-        Ok(InjectedData { writable, tables: tables.bytes })
+        Ok(InjectedData {
+            writable,
+            tables: tables.bytes,
+        })
     }
 }
 
@@ -328,9 +468,21 @@ fn tables_start(code: &InjectedCode) -> Vaddr {
 
 fn segments(base: Vaddr, code: InjectedCode, data: InjectedData) -> Vec<NewSegment> {
     let tables_at = tables_start(&code);
-    let segment = |name: &str, vaddr: Vaddr, bytes: Vec<u8>, flags: u32| NewSegment { name: name.to_owned(), vaddr, mem_size: bytes.len() as u64, bytes, flags };
+    let segment = |name: &str, vaddr: Vaddr, bytes: Vec<u8>, flags: u32| NewSegment {
+        name: name.to_owned(),
+        vaddr,
+        mem_size: bytes.len() as u64,
+        bytes,
+        flags,
+    };
     vec![
-        NewSegment { name: ".gocc.ring".to_owned(), vaddr: base, bytes: Vec::new(), mem_size: FRONT_SIZE as u64, flags: PF_R | PF_W },
+        NewSegment {
+            name: ".gocc.ring".to_owned(),
+            vaddr: base,
+            bytes: Vec::new(),
+            mem_size: FRONT_SIZE as u64,
+            flags: PF_R | PF_W,
+        },
         segment(".gocc.data", data_start(base), data.writable, PF_R | PF_W),
         segment(".gocc.text", code.start, code.bytes, PF_R | PF_X),
         segment(".gocc.pclntab", tables_at, data.tables, PF_R),
@@ -338,8 +490,21 @@ fn segments(base: Vaddr, code: InjectedCode, data: InjectedData) -> Vec<NewSegme
 }
 
 fn symbols(code: &InjectedCode, addresses: &Addresses, data: &InjectedData) -> Vec<NewSymbol> {
-    let functions = code.functions.iter().map(|function| NewSymbol { name: function.name.clone(), vaddr: function.start, size: function.size, is_function: true });
-    let object = |name: &str, vaddr: Vaddr, size: usize| NewSymbol { name: name.to_owned(), vaddr, size: size as u64, is_function: false };
-    let objects = [object("gocc.ring", addresses.front, FRONT_SIZE), object("gocc.config", addresses.config, data.writable.len())];
+    let functions = code.functions.iter().map(|function| NewSymbol {
+        name: function.name.clone(),
+        vaddr: function.start,
+        size: function.size,
+        is_function: true,
+    });
+    let object = |name: &str, vaddr: Vaddr, size: usize| NewSymbol {
+        name: name.to_owned(),
+        vaddr,
+        size: size as u64,
+        is_function: false,
+    };
+    let objects = [
+        object("gocc.ring", addresses.front, FRONT_SIZE),
+        object("gocc.config", addresses.config, data.writable.len()),
+    ];
     functions.chain(objects).collect()
 }

@@ -49,6 +49,7 @@ pub struct Shim {
     /// Code, then constants.
     pub image: Vec<u8>,
     /// Bytes of code at the image's start.
+    #[cfg_attr(not(test), expect(dead_code))]
     pub code_size: u32,
     /// Ascending, covering the code without gaps.
     pub functions: Vec<ShimFunction>,
@@ -60,13 +61,19 @@ impl Shim {
         let file = object::File::parse(BLOB)?;
         let (image, code_size) = flatten(&file)?;
         let functions = functions(&file, code_size)?;
-        Ok(Shim { image, code_size, functions })
+        Ok(Shim {
+            image,
+            code_size,
+            functions,
+        })
     }
 
     /// The offset of an entry point.
     pub fn entry(&self, name: &str) -> Result<u32, ShimError> {
         let found = self.functions.iter().find(|function| function.name == name);
-        found.map(|function| function.start).ok_or_else(|| ShimError::Rule(format!("has no function {name}")))
+        found
+            .map(|function| function.start)
+            .ok_or_else(|| ShimError::Rule(format!("has no function {name}")))
     }
 }
 
@@ -88,7 +95,9 @@ fn flatten(file: &object::File<'_>) -> Result<(Vec<u8>, u32), ShimError> {
         let data = section.data()?;
         let end = start.saturating_add(data.len());
         if end > BLOB.len() {
-            return Err(ShimError::Rule(format!("has {name} at {start:#x}, outside its own size")));
+            return Err(ShimError::Rule(format!(
+                "has {name} at {start:#x}, outside its own size"
+            )));
         }
         image.resize(image.len().max(end), 0xcc);
         if let Some(place) = image.get_mut(start..end) {
@@ -101,7 +110,9 @@ fn flatten(file: &object::File<'_>) -> Result<(Vec<u8>, u32), ShimError> {
 fn functions(file: &object::File<'_>, code_size: u32) -> Result<Vec<ShimFunction>, ShimError> {
     let mut starts: Vec<(u32, String)> = file
         .symbols()
-        .filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.address() < u64::from(code_size))
+        .filter(|symbol| {
+            symbol.kind() == object::SymbolKind::Text && symbol.address() < u64::from(code_size)
+        })
         .map(|symbol| Ok((symbol.address() as u32, short_name(symbol.name()?))))
         .collect::<Result<_, object::Error>>()?;
     starts.sort();
@@ -109,28 +120,56 @@ fn functions(file: &object::File<'_>, code_size: u32) -> Result<Vec<ShimFunction
     if starts.first().is_none_or(|(start, _)| *start != 0) {
         return Err(ShimError::Rule("does not start with a function".into()));
     }
-    let ends = starts.iter().skip(1).map(|(start, _)| *start).chain([code_size]);
+    let ends = starts
+        .iter()
+        .skip(1)
+        .map(|(start, _)| *start)
+        .chain([code_size]);
     let rows = sp_rows(file)?;
-    starts.iter().zip(ends).map(|((start, name), end)| describe(name, *start, end, &rows)).collect()
+    starts
+        .iter()
+        .zip(ends)
+        .map(|((start, name), end)| describe(name, *start, end, &rows))
+        .collect()
 }
 
-fn describe(name: &str, start: u32, end: u32, rows: &[(u32, u32)]) -> Result<ShimFunction, ShimError> {
+fn describe(
+    name: &str,
+    start: u32,
+    end: u32,
+    rows: &[(u32, u32)],
+) -> Result<ShimFunction, ShimError> {
     let mut sp_deltas: Vec<SpDelta> = rows
         .iter()
         .filter(|(at, _)| (start..end).contains(at))
-        .map(|(at, bytes)| SpDelta { at: at - start, bytes: *bytes })
+        .map(|(at, bytes)| SpDelta {
+            at: at - start,
+            bytes: *bytes,
+        })
         .collect();
     sp_deltas.dedup_by_key(|delta| delta.bytes);
-    if sp_deltas.first().is_none_or(|delta| delta.at != 0 || delta.bytes != 0) {
-        return Err(ShimError::Rule(format!("has no unwind information for {name}")));
+    if sp_deltas
+        .first()
+        .is_none_or(|delta| delta.at != 0 || delta.bytes != 0)
+    {
+        return Err(ShimError::Rule(format!(
+            "has no unwind information for {name}"
+        )));
     }
-    Ok(ShimFunction { name: name.to_owned(), start, size: end - start, sp_deltas })
+    Ok(ShimFunction {
+        name: name.to_owned(),
+        start,
+        size: end - start,
+        sp_deltas,
+    })
 }
 
 /// Every row of the unwind table: address, and bytes between the stack pointer and its value at the
 /// function's entry. The canonical frame address is 8 above the latter (System V ABI, AMD64, 3.7).
 fn sp_rows(file: &object::File<'_>) -> Result<Vec<(u32, u32)>, ShimError> {
-    let section = file.section_by_name(".eh_frame").ok_or_else(|| ShimError::Rule("has no .eh_frame".into()))?;
+    let section = file
+        .section_by_name(".eh_frame")
+        .ok_or_else(|| ShimError::Rule("has no .eh_frame".into()))?;
     let data = section.data()?;
     let frame = EhFrame::new(data, LittleEndian);
     let bases = BaseAddresses::default().set_eh_frame(section.address());
@@ -138,12 +177,21 @@ fn sp_rows(file: &object::File<'_>) -> Result<Vec<(u32, u32)>, ShimError> {
     let mut entries = frame.entries(&bases);
     let mut rows = Vec::new();
     while let Some(entry) = entries.next()? {
-        let gimli::CieOrFde::Fde(partial) = entry else { continue };
+        let gimli::CieOrFde::Fde(partial) = entry else {
+            continue;
+        };
         let fde = partial.parse(EhFrame::cie_from_offset)?;
         let mut table = fde.rows(&frame, &bases, &mut context)?;
         while let Some(row) = table.next_row()? {
-            let CfaRule::RegisterAndOffset { register: gimli::X86_64::RSP, offset: offset @ 8.. } = *row.cfa() else {
-                return Err(ShimError::Rule(format!("has a frame not relative to RSP at {:#x}", row.start_address())));
+            let CfaRule::RegisterAndOffset {
+                register: gimli::X86_64::RSP,
+                offset: offset @ 8..,
+            } = *row.cfa()
+            else {
+                return Err(ShimError::Rule(format!(
+                    "has a frame not relative to RSP at {:#x}",
+                    row.start_address()
+                )));
             };
             rows.push((row.start_address() as u32, (offset - 8) as u32));
         }
@@ -154,12 +202,18 @@ fn sp_rows(file: &object::File<'_>) -> Result<Vec<(u32, u32)>, ShimError> {
 
 /// `_ZN9gocc_shim8conflict6record17h9cca574139378cd6E` to `conflict_record`; others unchanged.
 fn short_name(symbol: &str) -> String {
-    let Some(mut rest) = symbol.strip_prefix("_ZN") else { return symbol.to_owned() };
+    let Some(mut rest) = symbol.strip_prefix("_ZN") else {
+        return symbol.to_owned();
+    };
     let mut parts = Vec::new();
     loop {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let Ok(len) = rest[..digits].parse::<usize>() else { break };
-        let Some(part) = rest.get(digits..digits + len) else { break };
+        let Ok(len) = rest[..digits].parse::<usize>() else {
+            break;
+        };
+        let Some(part) = rest.get(digits..digits + len) else {
+            break;
+        };
         parts.push(part);
         rest = &rest[digits + len..];
     }
@@ -183,7 +237,10 @@ mod tests {
 
     #[test]
     fn names_are_readable() {
-        assert_eq!(short_name("_ZN9gocc_shim8conflict6record17h9cca574139378cd6E"), "conflict_record");
+        assert_eq!(
+            short_name("_ZN9gocc_shim8conflict6record17h9cca574139378cd6E"),
+            "conflict_record"
+        );
         assert_eq!(short_name("gocc_init"), "gocc_init");
     }
 }

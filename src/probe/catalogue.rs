@@ -57,7 +57,10 @@ impl Operation {
 
     /// It changes the map.
     pub fn is_write(self) -> bool {
-        matches!(self, Operation::Assign | Operation::Delete | Operation::Clear)
+        matches!(
+            self,
+            Operation::Assign | Operation::Delete | Operation::Clear
+        )
     }
 }
 
@@ -131,7 +134,8 @@ pub struct Probe {
 impl Probe {
     /// Whether an executable of that Go version may have it.
     pub fn applies_to(&self, minor: u32, map_impl: MapImpl) -> bool {
-        (self.minors.0..=self.minors.1).contains(&minor) && self.map_impl.is_none_or(|wanted| wanted == map_impl)
+        (self.minors.0..=self.minors.1).contains(&minor)
+            && self.map_impl.is_none_or(|wanted| wanted == map_impl)
     }
 }
 
@@ -144,7 +148,12 @@ const fn operation(function: &'static str, operation: Operation) -> Probe {
         map: MapArgument::Rbx,
         map_type: TypeArgument::Rax,
     };
-    Probe { function, kind, minors: (18, ON), map_impl: None }
+    Probe {
+        function,
+        kind,
+        minors: (18, ON),
+        map_impl: None,
+    }
 }
 
 const fn method(function: &'static str, operation: Operation) -> Probe {
@@ -153,7 +162,12 @@ const fn method(function: &'static str, operation: Operation) -> Probe {
         map: MapArgument::Rax,
         map_type: TypeArgument::Rbx,
     };
-    Probe { function, kind, minors: (24, ON), map_impl: Some(MapImpl::Swiss) }
+    Probe {
+        function,
+        kind,
+        minors: (24, ON),
+        map_impl: Some(MapImpl::Swiss),
+    }
 }
 
 const fn iteration(function: &'static str, map_impl: MapImpl) -> Probe {
@@ -162,19 +176,35 @@ const fn iteration(function: &'static str, map_impl: MapImpl) -> Probe {
         map: MapArgument::Iterator,
         map_type: TypeArgument::Iterator,
     };
-    Probe { function, kind, minors: (18, ON), map_impl: Some(map_impl) }
+    Probe {
+        function,
+        kind,
+        minors: (18, ON),
+        map_impl: Some(map_impl),
+    }
 }
 
 const fn hmap_only(probe: Probe) -> Probe {
-    Probe { map_impl: Some(MapImpl::Hmap), ..probe }
+    Probe {
+        map_impl: Some(MapImpl::Hmap),
+        ..probe
+    }
 }
 
 const fn between(first: u32, last: u32, probe: Probe) -> Probe {
-    Probe { minors: (first, last), ..probe }
+    Probe {
+        minors: (first, last),
+        ..probe
+    }
 }
 
 const fn other(function: &'static str, kind: ProbeKind) -> Probe {
-    Probe { function, kind, minors: (18, ON), map_impl: None }
+    Probe {
+        function,
+        kind,
+        minors: (18, ON),
+        map_impl: None,
+    }
 }
 
 static CATALOGUE: [Probe; 27] = {
