@@ -267,17 +267,6 @@ impl Headers {
             (into < p.filesz.get()).then(|| p.offset.get().checked_add(into))?
         })
     }
-
-    /// The name of a section as bytes; empty where there is none.
-    pub fn section_name<'d>(&self, data: &'d [u8], section: &Shdr) -> &'d [u8] {
-        let names = self.shdrs.get(usize::from(self.ehdr.shstrndx.get()));
-        let name = names.and_then(|names| {
-            let table = section_bytes(data, names)?;
-            let rest = table.get(usize::try_from(section.name.get()).ok()?..)?;
-            rest.split(|b| *b == 0).next()
-        });
-        name.unwrap_or_default()
-    }
 }
 
 /// The bytes of a section in the file; `None` when they lie outside of it.

@@ -19,11 +19,16 @@ mod shim;
 mod shim_config;
 pub mod space;
 mod summary;
+pub mod unpatch;
+pub mod verify;
+mod verify_code;
+mod verify_elf;
 pub mod write;
 mod write_file;
 mod write_layout;
 mod write_sections;
 
+pub use elf_out::HeaderError;
 pub use options::{Mode, PatchRequest};
 pub use summary::PatchSummary;
 
@@ -31,6 +36,7 @@ use crate::golang::{GoBinary, GoError};
 use crate::image::{Image, ImageError};
 use planner::{PlanError, PlanOptions};
 use std::path::PathBuf;
+use verify::VerifyError;
 use write::{WriteError, WriteOptions};
 
 /// Why a file was not patched.
@@ -69,6 +75,14 @@ pub enum PatchError {
     /// The output could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// What was written is not what was planned: a bug in gocc.
+    #[error("{path}: the result failed verification, so it was not kept (please report this): {source}")]
+    Verify {
+        /// The input.
+        path: PathBuf,
+        /// What is wrong.
+        source: VerifyError,
+    },
 }
 
 /// Patches one file.
@@ -100,7 +114,15 @@ pub fn patch_file(request: &PatchRequest) -> Result<PatchSummary, PatchError> {
             source,
         })?;
     }
-    let written = write::write(&image, &plan, &request.output, &WriteOptions::default())?;
+    let draft = write::draft(&image, &plan, &request.output, &WriteOptions::default())?;
+    if request.verify {
+        let verified = verify::verify(&go, &plan, draft.path());
+        verified.map_err(|source| PatchError::Verify {
+            path: path(),
+            source,
+        })?;
+    }
+    let written = draft.publish()?;
     Ok(PatchSummary::new(&go, &plan, &written, &request.output))
 }
 

@@ -8,7 +8,9 @@ use super::write_layout::{Layout, lay_out};
 use crate::image::Image;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread::ScopedJoinHandle;
 
 pub use super::write_file::FileError;
 pub use super::write_layout::LayoutError;
@@ -45,6 +47,29 @@ pub struct WriteReport {
     pub changed_ranges: usize,
 }
 
+/// A complete output that has not got its name yet, so that it can be checked first. Dropping it
+/// removes it.
+pub struct Draft {
+    pending: Pending,
+    report: WriteReport,
+}
+
+impl Draft {
+    /// Where it lies for now.
+    pub fn path(&self) -> &Path {
+        self.pending.temporary_path()
+    }
+
+    /// Gives the output its name.
+    ///
+    /// # Errors
+    /// When the output cannot be renamed; nothing is left behind then.
+    pub fn publish(self) -> Result<WriteReport, WriteError> {
+        self.pending.finish()?;
+        Ok(self.report)
+    }
+}
+
 /// Writes the output: whole, with the input's permissions, or not at all.
 ///
 /// # Errors
@@ -55,33 +80,55 @@ pub fn write(
     output: &Path,
     options: &WriteOptions,
 ) -> Result<WriteReport, WriteError> {
+    draft(image, plan, output, options)?.publish()
+}
+
+/// As [`write`], under a temporary name beside the output.
+///
+/// # Errors
+/// As [`write`].
+pub fn draft(
+    image: &Image,
+    plan: &PatchPlan,
+    output: &Path,
+    options: &WriteOptions,
+) -> Result<Draft, WriteError> {
     let data = image.data();
     let layout = lay_out(data, plan)?;
     let pending = Pending::create(image.path(), output, layout.file_size)?;
     let input_sha256 = std::thread::scope(|scope| {
-        let hashing = options
-            .input_sha256
-            .is_none()
-            .then(|| scope.spawn(|| sha256(data)));
+        let hashing = match options.input_sha256 {
+            Some(known) => Hash::Known(known),
+            None => Hash::Running(scope.spawn(|| sha256(data))),
+        };
         fill(&pending, image, &layout)?;
-        Ok::<_, WriteError>(match (options.input_sha256, hashing) {
-            (Some(known), _) => known,
-            (None, Some(thread)) => thread
-                .join()
-                .unwrap_or_else(|e| std::panic::resume_unwind(e)),
-            (None, None) => sha256(data),
-        })
+        Ok::<_, WriteError>(hashing.get())
     })?;
     for at in &layout.sha256_at {
         pending.write(*at, &input_sha256)?;
     }
-    pending.finish()?;
-    Ok(WriteReport {
+    let report = WriteReport {
         output_size: layout.file_size,
         input_sha256,
         program_headers_moved: layout.table_home != TableHome::InPlace,
         changed_ranges: layout.restored_ranges,
-    })
+    };
+    Ok(Draft { pending, report })
+}
+
+/// The input's SHA-256, perhaps not computed yet.
+enum Hash<'scope> {
+    Known([u8; 32]),
+    Running(ScopedJoinHandle<'scope, [u8; 32]>),
+}
+
+impl Hash<'_> {
+    fn get(self) -> [u8; 32] {
+        match self {
+            Hash::Known(hash) => hash,
+            Hash::Running(thread) => thread.join().unwrap_or_else(|e| resume_unwind(e)),
+        }
+    }
 }
 
 fn fill(pending: &Pending, image: &Image, layout: &Layout<'_>) -> Result<(), FileError> {

@@ -74,6 +74,11 @@ impl Pending {
         })
     }
 
+    /// Where it lies until it is finished.
+    pub fn temporary_path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Writes bytes at an offset.
     pub fn write(&self, at: u64, bytes: &[u8]) -> Result<(), FileError> {
         self.file

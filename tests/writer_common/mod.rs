@@ -116,9 +116,11 @@ pub fn build(toolchain: &str, flavour: Flavour) -> PathBuf {
     });
     let output = base.join(format!("{toolchain}-{}", flavour.name));
     if !output.exists() {
+        // Tests run side by side; each builds under a name of its own.
+        let partial = output.with_extension(format!("{:?}", std::thread::current().id()));
         let status = Command::new("go")
             .args(["build", "-o"])
-            .arg(&output)
+            .arg(&partial)
             .args(flavour.args)
             .arg(".")
             .current_dir(&source)
@@ -127,6 +129,7 @@ pub fn build(toolchain: &str, flavour: Flavour) -> PathBuf {
             .status()
             .expect("the writer's tests need a Go toolchain");
         assert!(status.success(), "go build failed: {toolchain} {flavour:?}");
+        std::fs::rename(partial, &output).unwrap();
     }
     output
 }

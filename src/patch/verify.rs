@@ -1,0 +1,195 @@
+//! Verifying: the output is read again and held against the input and the plan, with another
+//! disassembler than the one that made the plan.
+//!
+//! 1. Every byte of the input that differs in the output belongs to an edit of the plan or to the
+//!    headers, and is what the plan says.
+//! 2. The output is a sound ELF file, its new segments hold what the plan says, and its note gives
+//!    the input back.
+//! 3. Every edit of code is a jump to the start of an instruction of a trampoline, and every jump
+//!    out of a trampoline goes to the start of an instruction of a Go function.
+
+use super::elf_out::{EHDR_SIZE, Headers, PHDR_SIZE, slice};
+use super::plan::PatchPlan;
+use super::verify_code::{self, CodeError};
+use super::verify_elf::{self, ElfError};
+use crate::golang::GoBinary;
+use crate::image::{FileOffset, Image, ImageError, Vaddr};
+use serde::Serialize;
+use std::path::Path;
+
+/// What is wrong with an output.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It cannot be opened as an executable.
+    #[error("the output cannot be read back")]
+    Unreadable(#[from] ImageError),
+    /// It is shorter than the input.
+    #[error("the output has {output} bytes, less than the input's {input}")]
+    Short {
+        /// Size of the output.
+        output: u64,
+        /// Size of the input.
+        input: u64,
+    },
+    /// A byte changed that no part of the plan accounts for.
+    #[error(
+        "the byte at file offset {at:?} changed from {old:#04x} to {new:#04x}, which is not in the plan"
+    )]
+    Unplanned {
+        /// Where.
+        at: FileOffset,
+        /// What the input has.
+        old: u8,
+        /// What the output has.
+        new: u8,
+    },
+    /// An edit was not made as planned.
+    #[error("the edit at {at} ({purpose}) is not what the plan says")]
+    Edit {
+        /// Its address.
+        at: Vaddr,
+        /// What it is for.
+        purpose: String,
+    },
+    /// The file's structure is unsound.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// The code is unsound.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+}
+
+/// What was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Edits that were found as planned.
+    pub edits: usize,
+    /// Functions of the new code that were disassembled.
+    pub functions: usize,
+    /// Jumps between Go's code and the new code, in both directions.
+    pub jumps: usize,
+}
+
+/// Reads the output back and checks it.
+///
+/// # Errors
+/// With the first thing that is wrong; the output must not be used then.
+pub fn verify(
+    go: &GoBinary<'_>,
+    plan: &PatchPlan,
+    output: &Path,
+) -> Result<VerifyReport, VerifyError> {
+    let output = Image::open(output)?;
+    verify_image(go, plan, &output)
+}
+
+/// As [`verify`], on an open output.
+pub fn verify_image(
+    go: &GoBinary<'_>,
+    plan: &PatchPlan,
+    output: &Image,
+) -> Result<VerifyReport, VerifyError> {
+    let input = go.image;
+    let headers = Headers::parse(output.data()).map_err(ElfError::from)?;
+    let changed = planned_changes(input, plan, &headers)?;
+    std::thread::scope(|scope| {
+        let bytes = scope.spawn(|| compare(input.data(), output.data(), &changed));
+        verify_elf::check(input, plan, output, &headers)?;
+        let checked = verify_code::check(go, plan, output)?;
+        bytes
+            .join()
+            .unwrap_or_else(|e| std::panic::resume_unwind(e))?;
+        Ok(VerifyReport {
+            edits: plan.edits.len(),
+            ..checked
+        })
+    })
+}
+
+/// A range of the input that the plan changes; `None` for headers, which are checked otherwise.
+struct Change<'a> {
+    start: usize,
+    end: usize,
+    edit: Option<&'a super::plan::Edit>,
+}
+
+/// Every range of the input that may differ, ascending.
+fn planned_changes<'a>(
+    input: &Image,
+    plan: &'a PatchPlan,
+    output: &Headers,
+) -> Result<Vec<Change<'a>>, VerifyError> {
+    let header = |start: u64, len: u64| {
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        Change {
+            start,
+            end: start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)),
+            edit: None,
+        }
+    };
+    let mut changes = vec![header(0, EHDR_SIZE)];
+    let table_at = output.ehdr.phoff.get();
+    if table_at < input.data().len() as u64 {
+        changes.push(header(table_at, output.phdrs.len() as u64 * PHDR_SIZE));
+    }
+    for edit in &plan.edits {
+        let missing = || VerifyError::Edit {
+            at: edit.at,
+            purpose: edit.purpose.clone(),
+        };
+        let start = input.offset_of(edit.at).ok_or_else(missing)?;
+        changes.push(Change {
+            edit: Some(edit),
+            ..header(start.0, edit.new.len() as u64)
+        });
+    }
+    changes.sort_by_key(|change| change.start);
+    Ok(changes)
+}
+
+/// Compares everything outside of the planned changes, and the edits.
+fn compare(input: &[u8], output: &[u8], changes: &[Change<'_>]) -> Result<(), VerifyError> {
+    let sizes = (input.len() as u64, output.len() as u64);
+    let short = || VerifyError::Short {
+        output: sizes.1,
+        input: sizes.0,
+    };
+    let kept = output.get(..input.len()).ok_or_else(short)?;
+    let mut at = 0;
+    for change in changes {
+        same(input, kept, at, change.start)?;
+        if let Some(edit) = change.edit
+            && slice(kept, change.start as u64, edit.new.len() as u64) != Some(edit.new.as_slice())
+        {
+            return Err(VerifyError::Edit {
+                at: edit.at,
+                purpose: edit.purpose.clone(),
+            });
+        }
+        at = change.end;
+    }
+    same(input, kept, at, input.len())
+}
+
+/// Both have the same length; `start` may lie behind `end` where ranges touch.
+fn same(input: &[u8], output: &[u8], start: usize, end: usize) -> Result<(), VerifyError> {
+    let (old, new) = (
+        input.get(start..end).unwrap_or_default(),
+        output.get(start..end).unwrap_or_default(),
+    );
+    if old == new {
+        return Ok(());
+    }
+    let differing = old
+        .iter()
+        .zip(new)
+        .zip(start..)
+        .find(|((old, new), _)| old != new);
+    differing.map_or(Ok(()), |((old, new), at)| {
+        Err(VerifyError::Unplanned {
+            at: FileOffset(at as u64),
+            old: *old,
+            new: *new,
+        })
+    })
+}
