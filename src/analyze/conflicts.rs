@@ -31,6 +31,8 @@ struct Group {
     shown: Finding,
     instances: HashSet<(u32, u64)>,
     goroutines: HashSet<(u32, u64)>,
+    /// Process and goroutine that noticed each of the conflicts.
+    noticed_by: HashSet<(u32, u64)>,
 }
 
 impl Collector {
@@ -72,6 +74,7 @@ impl Group {
         let mut group = Group {
             instances: HashSet::new(),
             goroutines: HashSet::new(),
+            noticed_by: HashSet::new(),
             shown: finding.clone(),
         };
         group.count_parties(&finding);
@@ -79,16 +82,22 @@ impl Group {
     }
 
     fn merge(&mut self, other: Finding) {
+        let mut count = self.shown.count;
+        // The hook notices a conflict, then the runtime's own check does: that is one conflict.
+        if !(other.fatal && self.noticed_by.contains(&noticed_by(&other))) {
+            count = count.saturating_add(other.count);
+        }
         self.count_parties(&other);
-        let count = self.shown.count.saturating_add(other.count);
         let (first, last) = (
             self.shown.first.min(other.first),
             self.shown.last.max(other.last),
         );
+        let fatal = self.shown.fatal || other.fatal;
         if rank(&other) < rank(&self.shown) {
             self.shown = other;
         }
         self.shown.count = count;
+        self.shown.fatal = fatal;
         self.shown.first = first;
         self.shown.last = last;
     }
@@ -101,6 +110,7 @@ impl Group {
             finding.pid,
             address ^ finding.map.instance.0.rotate_left(32),
         ));
+        self.noticed_by.insert(noticed_by(finding));
         for goroutine in finding
             .sides
             .iter()
@@ -115,6 +125,17 @@ impl Group {
         self.shown.goroutines = self.goroutines.len();
         self.shown
     }
+}
+
+fn noticed_by(finding: &Finding) -> (u32, u64) {
+    let [noticed, _] = &finding.sides;
+    (
+        finding.pid,
+        noticed
+            .goroutine
+            .as_ref()
+            .map_or(0, |goroutine| goroutine.id),
+    )
 }
 
 /// Lower is better: which of several conflicts is shown.
@@ -158,6 +179,7 @@ fn finding_of(
             side_of(ring, symbols, found),
         ],
         pid: ring.header().pid,
+        fatal: conflict.evidence == layout::EVIDENCE_RUNTIME_FATAL,
         count: 1 + u64::from(conflict.repeats),
         instances: 1,
         goroutines: 1,

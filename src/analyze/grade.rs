@@ -41,30 +41,28 @@ fn caught_in_the_act() -> Evidence {
     }
 }
 
+/// The runtime's check looks at the flag that writers set. So it proves that there was a writer, and
+/// only a goroutine that was writing can have been it.
 fn runtime_fatal(conflict: &Conflict) -> Evidence {
     let [noticed, found] = &conflict.sides;
-    let known = found.goid != 0 && found.goid != noticed.goid;
-    let (summary, statement) = match found.certainty {
-        layout::SIDE_INSIDE if known => (
-            "the Go runtime stopped the program",
-            "the runtime's own check failed while the other goroutine was inside its operation",
-        ),
-        layout::SIDE_LATEST if known && operation(found).is_some_and(Operation::writes) => (
-            "the Go runtime stopped the program",
-            "the runtime proved the conflict; the other goroutine was the last one known to have written to the map",
-        ),
-        layout::SIDE_LATEST if known => (
-            "the Go runtime stopped the program",
-            "the runtime proved the conflict; the other goroutine was the last one known to have used the map",
-        ),
-        _ => (
-            "the Go runtime stopped the program",
-            "the runtime proved the conflict; nothing was recorded about the other goroutine",
-        ),
+    let is_known = found.goid != 0 && found.goid != noticed.goid;
+    let writes = operation(found).is_some_and(Operation::writes);
+    let statement = match found.certainty {
+        layout::SIDE_INSIDE if is_known && writes => {
+            "the runtime's own check failed while the other goroutine was inside its operation"
+        }
+        layout::SIDE_LATEST if is_known && writes => {
+            "the runtime proved the conflict; the other goroutine was the last one known to have written to the map"
+        }
+        layout::SIDE_INSIDE | layout::SIDE_LATEST if is_known => {
+            "the runtime proved that somebody was writing to the map; the other goroutine is known to have used it, \
+             the writer is not known"
+        }
+        _ => "the runtime proved the conflict; nothing was recorded about the other goroutine",
     };
     Evidence {
         kind: EvidenceKind::RuntimeFatal,
-        summary,
+        summary: "the Go runtime stopped the program",
         statement,
     }
 }

@@ -29,6 +29,8 @@ pub struct Finding {
     pub sides: [Side; 2],
     /// The process whose conflict is shown.
     pub pid: u32,
+    /// One of the conflicts ended its process (`fatal error: concurrent map ...`).
+    pub fatal: bool,
     /// Conflicts at this pair of places.
     pub count: u64,
     /// Different map instances among them.

@@ -25,23 +25,31 @@ impl<'a> Symbolizer<'a> {
         }
     }
 
-    /// The frames of the call that returns to an address, inlined ones first. Never empty.
+    /// The frames of the call that returns to an address, inlined ones first. Empty for the wrappers
+    /// that the compiler makes (`main.main.gowrap1`), which Go's own tracebacks leave out as well.
     pub fn frames_of_return(&mut self, at: Vaddr) -> Rc<[StackFrame]> {
         if let Some(known) = self.returns.get(&at) {
             return Rc::clone(known);
         }
-        let found = self
-            .binary
-            .map(|binary| binary.frames_of_return(at))
-            .unwrap_or_default();
-        let frames: Rc<[StackFrame]> = match found.is_empty() {
-            true => Rc::from([nameless(&at.to_string())]),
-            false => found.into_iter().map(named).collect(),
-        };
+        let frames = self.look_up(at);
         if self.returns.len() < REMEMBERED {
             self.returns.insert(at, Rc::clone(&frames));
         }
         frames
+    }
+
+    fn look_up(&self, at: Vaddr) -> Rc<[StackFrame]> {
+        let nobody = || Rc::from([nameless(&at.to_string())]);
+        let Some(binary) = self.binary else {
+            return nobody();
+        };
+        let frames = binary.frames_of_return(at);
+        let is_known = !frames.is_empty() || binary.function_at(at).is_some();
+        if is_known {
+            frames.into_iter().map(named).collect()
+        } else {
+            nobody()
+        }
     }
 
     /// A whole stack, innermost first, its runtime frames folded. An address that belongs nowhere

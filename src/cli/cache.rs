@@ -6,6 +6,7 @@
 //! executable, under the name of the original.
 
 use super::progress::Progress;
+use crate::image::Image;
 use crate::patch::{Mode, PatchRequest, patch_file};
 use anyhow::{Context, anyhow};
 use sha2::{Digest, Sha256};
@@ -24,11 +25,15 @@ fn gocc_identity() -> anyhow::Result<String> {
     ))
 }
 
-/// The patched version of an executable, from the cache or made now.
+/// The patched version of an executable, from the cache or made now; itself when it is patched.
 ///
 /// # Errors
 /// When the executable cannot be read or is refused by the patcher, or the cache not written.
 pub fn patched(program: &Path) -> anyhow::Result<PathBuf> {
+    // What is no ELF file at all is refused by the patcher, in its own words.
+    if Image::open(program).is_ok_and(|image| image.is_already_patched()) {
+        return Ok(program.to_owned());
+    }
     let root = root()?;
     let content = content_of(program, &root)?;
     let key = digest_of(format!("{content} {}", gocc_identity()?).as_bytes());

@@ -1,7 +1,8 @@
 //! The report as text, in the layout that Go's race detector has taught people to read.
 
 use crate::analyze::model::{
-    Analysis, Certainty, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
+    Analysis, Certainty, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side,
+    StackFrame,
 };
 use crate::ring::Operation;
 use anstyle::{AnsiColor, Style};
@@ -156,17 +157,20 @@ fn write_details(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
         finding.pid
     )?;
     writeln!(out, "{}.", capitalised(finding.evidence.statement))?;
+    if finding.fatal && finding.evidence.kind != EvidenceKind::RuntimeFatal {
+        writeln!(out, "The Go runtime then stopped the program.")?;
+    }
     let first = Seconds(finding.first.since_start_ns);
     if finding.count == 1 {
         return writeln!(out, "Seen once, {first} after the start.");
     }
-    let last = Seconds(finding.last.since_start_ns);
+    let span = Seconds(finding.last.unix_ns.saturating_sub(finding.first.unix_ns));
     let maps = Counted(finding.instances as u64, "map", "maps");
     let goroutines = Counted(finding.goroutines as u64, "goroutine", "goroutines");
+    let count = finding.count;
     writeln!(
         out,
-        "Seen {} times ({maps}, {goroutines}), {first} to {last} after the start.",
-        finding.count
+        "Seen {count} times within {span} ({maps}, {goroutines}), first {first} after the start."
     )
 }
 
