@@ -1,3 +1,7 @@
+use super::output;
+use super::progress::Progress;
+use crate::image::Image;
+use crate::patch::unpatch::unpatch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +16,17 @@ pub struct UnpatchArgs {
 }
 
 pub fn run(args: UnpatchArgs) -> anyhow::Result<ExitCode> {
-    let UnpatchArgs { file: _, output: _ } = args;
-    anyhow::bail!("unpatch is not implemented yet")
+    let UnpatchArgs { file, output } = args;
+    let note = {
+        let _progress = Progress::start(format!("unpatching {}", file.display()));
+        unpatch(&Image::open(&file)?, &output)?
+    };
+    let summary = format!(
+        "{}: the original, {} bytes, SHA-256 {}\n",
+        output.display(),
+        note.input_size,
+        note.sha256_text()
+    );
+    output::to_stderr(summary.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,7 @@
 //! the bytes it had before.
 
 use super::elf_out::{HeaderError, Headers, PT_NOTE, SHT_NOTE, align_up, section_bytes, slice};
-use super::plan::{Edit, PatchPlan, Provenance, SiteOutcome};
+use super::plan::{Edit, NewSegment, PatchPlan, Provenance, SiteOutcome};
 use crate::image::{FileOffset, Image};
 use serde::{Deserialize, Serialize};
 
@@ -140,24 +140,31 @@ impl Restore {
 impl Contents {
     /// What a plan's note says.
     pub fn new(plan: &PatchPlan, restore: Vec<Restore>) -> Contents {
-        let segments = plan.segments.iter().map(|s| SegmentNote {
-            name: s.name.clone(),
-            vaddr: s.vaddr.0,
-            mem_size: s.mem_size,
-            flags: s.flags,
-        });
         Contents {
             provenance: plan.provenance.clone(),
             sites: plan.sites.clone(),
-            segments: segments.collect(),
+            segments: plan.segments.iter().map(SegmentNote::new).collect(),
             edits: plan.edits.iter().map(EditNote::new).collect(),
             restore,
         }
     }
 }
 
+impl SegmentNote {
+    /// What the note says of a new segment.
+    pub fn new(segment: &NewSegment) -> SegmentNote {
+        SegmentNote {
+            name: segment.name.clone(),
+            vaddr: segment.vaddr.0,
+            mem_size: segment.mem_size,
+            flags: segment.flags,
+        }
+    }
+}
+
 impl EditNote {
-    fn new(edit: &Edit) -> EditNote {
+    /// What the note says of an edit.
+    pub fn new(edit: &Edit) -> EditNote {
         let len = edit.new.len() as u64;
         EditNote {
             vaddr: edit.at.0,
@@ -261,6 +268,11 @@ impl Note {
             input_size: u64::from_le_bytes(size),
             contents,
         })
+    }
+
+    /// The input's SHA-256 as hexadecimal digits.
+    pub fn sha256_text(&self) -> String {
+        hex(&self.input_sha256)
     }
 
     /// The ranges to restore, decoded and checked: ascending, apart, below the input's size.
