@@ -3,6 +3,7 @@
 use super::symbols::Symbolizer;
 use crate::golang::{GoBinary, GoError};
 use crate::image::{Image, ImageError};
+use crate::patch::note;
 use crate::ring::{Ring, RingError};
 use std::path::{Path, PathBuf};
 
@@ -40,9 +41,11 @@ pub enum AnalyzeError {
         exe: PathBuf,
         /// The ring.
         ring: PathBuf,
-        /// The executable's build ID.
+        /// What tells them apart.
+        what: &'static str,
+        /// The executable's.
         found: String,
-        /// The build ID in the ring.
+        /// The one in the ring.
         expected: String,
     },
 }
@@ -147,19 +150,32 @@ fn load<'i>(image: &'i Image, exe: &Path, ring: &Ring) -> Result<GoBinary<'i>, A
         path: exe.to_owned(),
         source,
     })?;
-    let found = binary.build_id.clone().unwrap_or_default();
-    let expected = ring.build_id();
-    // The ring keeps the first 128 bytes of it.
+    let other = |what, found, expected| AnalyzeError::OtherProgram {
+        exe: exe.to_owned(),
+        ring: ring.path().to_owned(),
+        what,
+        found,
+        expected,
+    };
+    // The ring keeps the first 128 bytes of the build ID.
+    let (found, expected) = (binary.build_id.clone().unwrap_or_default(), ring.build_id());
     if !expected.is_empty() && !found.starts_with(&expected) {
-        let (exe, ring) = (exe.to_owned(), ring.path().to_owned());
-        return Err(AnalyzeError::OtherProgram {
-            exe,
-            ring,
-            found,
-            expected,
-        });
+        return Err(other("Go build ID", found, expected));
     }
-    Ok(binary)
+    // Two builds may share an ID (`-ldflags=-buildid=`); a patched file knows what it was made of.
+    let note = note::find(image).ok().flatten();
+    let expected = ring.header().input_sha256;
+    match note
+        .map(|note| note.input_sha256)
+        .filter(|found| *found != expected)
+    {
+        Some(found) => Err(other(
+            "input's SHA-256",
+            note::hex(&found),
+            note::hex(&expected),
+        )),
+        None => Ok(binary),
+    }
 }
 
 /// The process that writes the ring is still there: same id, same start time.

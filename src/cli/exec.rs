@@ -56,6 +56,7 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let text = render(&analysis, args.format)?;
     match &args.report {
         Some(path) => output::to_file(path, &text)?,
+        None if analysis.findings.is_empty() => output::note_lines(&text),
         None => output::to_stderr(&text)?,
     }
     // The directory of the rings is removed before this process may end by a signal.

@@ -15,6 +15,11 @@ pub fn note_line(text: &str) {
     let _ = writeln!(io::stderr(), "gocc: {text}");
 }
 
+/// Writes a remark of several lines.
+pub fn note_lines(text: &[u8]) {
+    String::from_utf8_lossy(text).lines().for_each(note_line);
+}
+
 /// An error and its causes, each only once: some errors quote their cause in their own text.
 pub fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();

@@ -1,0 +1,453 @@
+//! `gocc exec` and `gocc demo`, on real programs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A place with a cache of its own and a Go program to run.
+struct Place {
+    directory: tempfile::TempDir,
+    program: PathBuf,
+}
+
+impl Place {
+    /// With testdata/NAME built; `None`, and a line that says so, where there is no Go.
+    fn with_built(name: &str) -> Option<Place> {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join(name);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata")
+            .join(name)
+            .join("main.go");
+        let mut go = Command::new("go");
+        go.arg("build")
+            .arg("-o")
+            .arg(&program)
+            .arg(source)
+            .env("GOFLAGS", "-mod=mod");
+        match go.current_dir(directory.path()).output() {
+            Ok(output) => assert!(output.status.success(), "{output:?}"),
+            Err(error) => {
+                let required =
+                    std::env::var("GOCC_REQUIRE_TOOLCHAINS").is_ok_and(|value| value == "1");
+                assert!(!required, "cannot run go: {error}");
+                eprintln!("untested: cannot run go: {error}");
+                return None;
+            }
+        }
+        Some(Place { directory, program })
+    }
+
+    fn with_demo() -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("demo");
+        let packed = include_bytes!("../testdata/demo/demo.bin.gz");
+        let mut file = std::fs::File::create(&program).unwrap();
+        std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
+        drop(file);
+        make_executable(&program);
+        Place { directory, program }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `gocc exec OPTIONS -- PROGRAM ARGUMENTS`, not yet started.
+    fn exec(&self, options: &[&str], arguments: &[&str]) -> Command {
+        let mut command = self.gocc();
+        command
+            .arg("exec")
+            .args(options)
+            .arg("--")
+            .arg(&self.program)
+            .args(arguments);
+        command
+    }
+
+    fn gocc(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gocc"));
+        command
+            .env_remove("GOCC")
+            .env("XDG_CACHE_HOME", self.path().join("cache"));
+        command
+    }
+
+    /// The patched programs in the cache.
+    fn cached(&self) -> Vec<PathBuf> {
+        let root = self.path().join("cache/gocc/exec");
+        let entries = std::fs::read_dir(root)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let name = self.program.file_name().unwrap();
+        entries
+            .map(|entry| entry.join(name))
+            .filter(|file| file.exists())
+            .collect()
+    }
+}
+
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs until there is a finding: a race need not show itself every time.
+fn run_until_found(mut run: impl FnMut() -> Output) -> Output {
+    let mut last = run();
+    for _ in 0..5 {
+        if last.status.code() == Some(66) {
+            break;
+        }
+        last = run();
+    }
+    assert_eq!(last.status.code(), Some(66), "{}", text(&last.stderr));
+    last
+}
+
+#[test]
+fn the_programs_end_is_its_own() {
+    let Some(place) = Place::with_built("passthrough") else {
+        return;
+    };
+    for code in [0, 3, 255] {
+        let output = place
+            .exec(&[], &["exit", &code.to_string()])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+    }
+    for signal in [libc::SIGKILL, libc::SIGTERM, libc::SIGSEGV] {
+        let output = place
+            .exec(&[], &["kill", &signal.to_string()])
+            .output()
+            .unwrap();
+        // Go makes a panic of a SIGSEGV.
+        let ends = (output.status.signal(), output.status.code());
+        let expected = if signal == libc::SIGSEGV {
+            (None, Some(2))
+        } else {
+            (Some(signal), None)
+        };
+        assert_eq!(ends, expected, "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn arguments_and_input_pass_through() {
+    let Some(place) = Place::with_built("passthrough") else {
+        return;
+    };
+    let output = place
+        .exec(&[], &["args", "--mode", "a b", ""])
+        .output()
+        .unwrap();
+    let expected = format!(
+        "[{:?} \"args\" \"--mode\" \"a b\" \"\"]\n",
+        place.program.display().to_string()
+    );
+    assert_eq!(text(&output.stdout), expected);
+
+    let mut child = place
+        .exec(&[], &["copy"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"through").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"through");
+
+    // By name, as a shell finds it.
+    let mut by_name = place.gocc();
+    by_name
+        .args(["exec", "--", "passthrough", "args"])
+        .env("PATH", place.path());
+    assert_eq!(
+        text(&by_name.output().unwrap().stdout),
+        "[\"passthrough\" \"args\"]\n"
+    );
+}
+
+#[test]
+fn a_signal_reaches_the_program_once() {
+    let Some(place) = Place::with_built("passthrough") else {
+        return;
+    };
+    for signal in [
+        rustix::process::Signal::USR1,
+        rustix::process::Signal::TERM,
+        rustix::process::Signal::INT,
+    ] {
+        let mut child = place
+            .exec(&[], &["wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n");
+        let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(41), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_program_is_patched_and_hashed_once() {
+    let Some(place) = Place::with_built("passthrough") else {
+        return;
+    };
+    let run = || {
+        assert_eq!(
+            place.exec(&[], &["exit", "0"]).status().unwrap().code(),
+            Some(0)
+        )
+    };
+    run();
+    let first = place.cached();
+    assert_eq!(first.len(), 1);
+    let made = std::fs::metadata(&first[0]).unwrap().modified().unwrap();
+    run();
+    assert_eq!(place.cached(), first);
+    assert_eq!(
+        std::fs::metadata(&first[0]).unwrap().modified().unwrap(),
+        made
+    );
+
+    // What the cache says about the content is believed: the file is not read again.
+    let seen = std::fs::read_dir(place.path().join("cache/gocc/exec/seen"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    std::fs::write(seen.path(), "0".repeat(64)).unwrap();
+    run();
+    assert_eq!(place.cached().len(), 2);
+
+    // Another content is another program.
+    let mut bytes = std::fs::read(&place.program).unwrap();
+    bytes.extend([0; 16]);
+    std::fs::remove_file(&place.program).unwrap();
+    std::fs::write(&place.program, bytes).unwrap();
+    make_executable(&place.program);
+    run();
+    assert_eq!(place.cached().len(), 3);
+}
+
+#[test]
+fn a_patched_program_runs_as_it_is() {
+    let Some(mut place) = Place::with_built("passthrough") else {
+        return;
+    };
+    let patched = place.path().join("passthrough.instr");
+    let made = place
+        .gocc()
+        .arg("patch")
+        .arg(&place.program)
+        .arg("-o")
+        .arg(&patched)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    place.program = patched;
+    let rings = place.path().join("rings");
+    let output = place
+        .exec(&["--dir", rings.to_str().unwrap()], &["exit", "5"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    assert!(!place.path().join("cache").exists());
+    assert_eq!(std::fs::read_dir(rings).unwrap().count(), 1);
+}
+
+#[test]
+fn findings_of_a_child_are_reported() {
+    let Some(place) = Place::with_built("passthrough") else {
+        return;
+    };
+    let report = place.path().join("report.json");
+    let options = ["--report", report.to_str().unwrap(), "--format", "json"];
+    run_until_found(|| place.exec(&options, &["parent"]).output().unwrap());
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["rings"].as_array().unwrap().len(), 2);
+    let confirmed = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["grade"] == "confirmed");
+    let finding = confirmed.expect("the child's conflict is confirmed");
+    for side in finding["sides"].as_array().unwrap() {
+        assert_eq!(side["operation"], "assign", "{finding:#}");
+        let user = side["stack"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|frame| frame["runtime"] == false)
+            .unwrap();
+        assert_eq!(user["function"], "main.race.func1", "{finding:#}");
+        assert!(
+            user["file"]
+                .as_str()
+                .unwrap()
+                .ends_with("testdata/passthrough/main.go"),
+            "{finding:#}"
+        );
+    }
+}
+
+#[test]
+fn the_demos_bug_is_reported_on_stderr() {
+    let place = Place::with_demo();
+    let output = run_until_found(|| place.exec(&[], &[]).output().unwrap());
+    assert_eq!(text(&output.stdout), "demo server: 6 clients, 64 users\n");
+    let stderr = text(&output.stderr);
+    for part in [
+        "WARNING: CONCURRENT MAP ACCESS (confirmed: ",
+        "  main.(*Server).",
+        "map[string]*main.Session",
+    ] {
+        assert!(stderr.contains(part), "{part} is in\n{stderr}");
+    }
+}
+
+#[test]
+fn rings_are_kept_where_the_user_says() {
+    let place = Place::with_demo();
+    let rings = place.path().join("rings");
+    let options = ["--dir", rings.to_str().unwrap(), "--mode", "trace"];
+    let output = run_until_found(|| place.exec(&options, &[]).output().unwrap());
+    // Only this run's ring is reported, all of them are kept.
+    assert!(
+        text(&output.stderr).contains(" in 1 process"),
+        "{}",
+        text(&output.stderr)
+    );
+    let report = place.gocc().arg("report").arg(&rings).output().unwrap();
+    assert_eq!(report.status.code(), Some(66));
+    let stats = place
+        .gocc()
+        .args(["stats", "--json"])
+        .arg(&rings)
+        .output()
+        .unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+    let functions = stats["operations"].as_array().unwrap();
+    assert!(
+        functions
+            .iter()
+            .any(|row| row["function"] == "main.(*Server).Renew"),
+        "{stats:#}"
+    );
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_on_one_line() {
+    let place = Place::with_demo();
+    let cases: [(&str, &str); 3] = [
+        ("/bin/sh", "gocc: error: "),
+        (
+            "/no/such/program",
+            "gocc: error: cannot read /no/such/program: No such file or directory",
+        ),
+        (
+            "no-such-program",
+            "gocc: error: no program no-such-program in PATH",
+        ),
+    ];
+    for (program, expected) in cases {
+        let output = place.gocc().args(["exec", "--", program]).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), stderr.lines().count()),
+            (Some(1), 1),
+            "{stderr}"
+        );
+        assert!(stderr.starts_with(expected), "{stderr}");
+    }
+    let usage = place
+        .gocc()
+        .args(["exec", "--mode", "hunted", "--", "x"])
+        .output()
+        .unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn the_demo_needs_nothing() {
+    let empty = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gocc"));
+    command.arg("demo").env_clear().env("TMPDIR", empty.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("WARNING: CONCURRENT MAP ACCESS (confirmed: "),
+        "{}",
+        text(&output.stdout)
+    );
+    assert_eq!(
+        std::fs::read_dir(empty.path()).unwrap().count(),
+        0,
+        "nothing is left behind"
+    );
+}
+
+/// A program that was patched anew from another input does not explain the old rings.
+#[test]
+fn symbols_of_another_input_are_refused() {
+    let place = Place::with_demo();
+    let (patched, rings) = (place.path().join("demo.instr"), place.path().join("rings"));
+    let patch = || {
+        let made = place
+            .gocc()
+            .arg("patch")
+            .arg(&place.program)
+            .arg("-o")
+            .arg(&patched)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    };
+    patch();
+    std::fs::create_dir(&rings).unwrap();
+    let options = format!("dir={}", rings.display());
+    Command::new(&patched)
+        .env("GOCC", options)
+        .output()
+        .unwrap();
+    let report = || {
+        text(
+            &place
+                .gocc()
+                .arg("report")
+                .arg(&rings)
+                .output()
+                .unwrap()
+                .stdout,
+        )
+    };
+    assert!(!report().contains("Note: "), "{}", report());
+
+    let mut program = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&place.program)
+        .unwrap();
+    program.write_all(&[0; 16]).unwrap();
+    drop(program);
+    std::fs::remove_file(&patched).unwrap();
+    patch();
+    assert!(report().contains("its input's SHA-256 is"), "{}", report());
+}
