@@ -34,7 +34,7 @@ pub enum AnalyzeError {
     },
     /// The executable that was named is not the one whose process wrote the ring.
     #[error(
-        "{exe} is not the program that wrote {ring}: its Go build ID is {found:?}, the ring's {expected:?}"
+        "{exe} is not the program that wrote {ring}: its {what} is {found:?}, the ring's {expected:?}"
     )]
     OtherProgram {
         /// The executable.
