@@ -31,7 +31,7 @@
 //
 //gocc:go 1.18 1.27
 //gocc:expect operations
-//gocc:variants static pie cgo stripped strip noopt race v3 noswissmap trimpath
+//gocc:variants static pie cgo cgopie cgointernal cgostatic stripped strippedpie strip noopt race v3 noswissmap fips trimpath
 package main
 
 import (
