@@ -1,0 +1,13 @@
+//! What the tests on real Go programs share: fixtures built by real toolchains, running a program
+//! with a time limit, patching it, and reading what gocc says about its rings.
+
+// Every test crate uses a part of this.
+#![allow(dead_code, unused_imports)]
+
+pub mod fixture;
+pub mod gocc;
+pub mod process;
+
+pub use fixture::{Fixture, fixture, sample_versions, toolchain};
+pub use gocc::{Ends, Finding, Report, Rings, Stats, patch, patch_with};
+pub use process::{Outcome, Program};
