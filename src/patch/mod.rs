@@ -76,7 +76,9 @@ pub enum PatchError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// What was written is not what was planned: a bug in gocc.
-    #[error("{path}: the result failed verification, so it was not kept (please report this): {source}")]
+    #[error(
+        "{path}: the result failed verification, so it was not kept (please report this): {source}"
+    )]
     Verify {
         /// The input.
         path: PathBuf,
