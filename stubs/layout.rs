@@ -181,10 +181,12 @@ pub struct LaneHeader {
     pub mask: u64,
     /// The time-stamp counter when this P last looked.
     pub clock: u64,
+    /// Address of the mark that was last left on this P, in the process; 0 for none.
+    pub current: u64,
     /// Operations until the next sample in observe mode.
     pub countdown: u32,
     /// Zero.
-    pub reserved: [u32; 23],
+    pub reserved: [u32; 21],
 }
 
 /// One map operation. A return address is stored as its low 32 bits: Go's text is smaller than
@@ -266,6 +268,9 @@ pub const SIDE_SELF: u8 = 1;
 pub const SIDE_INSIDE: u8 = 2;
 /// `Side::certainty`: its mark is the latest one for this map, but it had left the operation.
 pub const SIDE_LATEST: u8 = 3;
+/// `Side::certainty`: the operation is the last that some P did, and on this map; by the time it was read
+/// (some hundred nanoseconds) the goroutine had left it.
+pub const SIDE_JUST_LEFT: u8 = 4;
 
 /// One of the two goroutines of a conflict.
 #[repr(C)]

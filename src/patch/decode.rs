@@ -15,6 +15,9 @@ use std::ops::Range;
 /// Bytes of a `jmp rel32`, which every patched place must hold.
 pub const JUMP_SIZE: u64 = 5;
 
+/// Results that the compiler spills between a check and what follows when it failed.
+const MOST_SPILLS: usize = 4;
+
 /// A function taken apart.
 pub struct Function {
     instructions: Vec<Instruction>,
@@ -244,24 +247,24 @@ impl Function {
     }
 
     fn failed_check_before(&self, call: usize, layout: &Layout) -> Option<FailedCheck> {
-        let first = call.checked_sub(2)?;
+        // The assembler aligns calls with padding in front of them.
+        let second = (0..call)
+            .rev()
+            .find(|at| self.instructions[*at].mnemonic() != Mnemonic::Nop)?;
+        let first = second.checked_sub(1)?;
         let instruction = self.instructions[first];
-        let next = self.instructions[first + 1];
-        let loads_message = [instruction, next].iter().all(|loaded| {
-            matches!(
-                loaded.op0_register().full_register(),
-                Register::RAX | Register::RBX
-            )
+        let loads_message = [first, second].iter().all(|at| {
+            let loaded = self.instructions[*at].op0_register().full_register();
+            matches!(loaded, Register::RAX | Register::RBX)
         });
         let range = Vaddr(instruction.ip())..Vaddr(instruction.next_ip());
-        if !loads_message
-            || range.end.0 - range.start.0 < JUMP_SIZE
-            || instruction.flow_control() != FlowControl::Next
-        {
+        let fits = range.end.0 - range.start.0 >= JUMP_SIZE && !self.is_entered(&range);
+        if !loads_message || !fits || instruction.flow_control() != FlowControl::Next {
             return None;
         }
-        let map = self
-            .branch_leading_to(first)
+        let branches = self.branches_leading_to(first);
+        let map = branches
+            .into_iter()
             .find_map(|branch| self.flag_base_before(branch, layout))?;
         Some(FailedCheck {
             map,
@@ -270,19 +273,29 @@ impl Function {
         })
     }
 
-    /// The branches after which the instruction at `index` runs: the conditional one right before it, and
-    /// those that jump to it.
-    fn branch_leading_to(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
-        let target = self.instructions[index].ip();
-        let falls_through = index
-            .checked_sub(1)
-            .filter(|before| self.instructions[*before].is_jcc_short_or_near());
-        let jumps = self
-            .instructions
-            .iter()
-            .enumerate()
-            .filter(move |(_, i)| i.is_jcc_short_or_near() && i.near_branch_target() == target);
-        falls_through.into_iter().chain(jumps.map(|(at, _)| at))
+    /// The branches after which the instruction at `index` runs: conditional ones that jump to it, or
+    /// fall through to it; results may be spilled to the stack in between.
+    fn branches_leading_to(&self, index: usize) -> Vec<usize> {
+        let mut branches = Vec::new();
+        for at in (index.saturating_sub(MOST_SPILLS)..=index).rev() {
+            let target = self.instructions[at].ip();
+            let jumps = self.instructions.iter().enumerate();
+            let jumps =
+                jumps.filter(|(_, i)| i.is_jcc_short_or_near() && i.near_branch_target() == target);
+            branches.extend(jumps.map(|(jump, _)| jump));
+            let Some(before) = at.checked_sub(1) else {
+                break;
+            };
+            if self.instructions[before].is_jcc_short_or_near() {
+                branches.push(before);
+            }
+            let is_spill = self.instructions[before].mnemonic() == Mnemonic::Mov
+                && self.instructions[before].op0_kind() == OpKind::Memory;
+            if !is_spill {
+                break;
+            }
+        }
+        branches
     }
 
     /// The base register of the writing flag's load in the few instructions before a branch, unless one

@@ -487,6 +487,9 @@ impl OperationHook<'_> {
     fn sample(&mut self, record: CodeLabel) -> Result {
         let done = self.done;
         self.find_lane(done, done)?;
+        if self.operation.is_write() {
+            self.make_mark_current()?;
+        }
         self.asm
             .code
             .dec(dword_ptr(r12 + offset_of!(LaneHeader, countdown)))?;
@@ -499,6 +502,14 @@ impl OperationHook<'_> {
         self.asm.code.jmp(record)
     }
 
+    /// The mark at R10 becomes the current one of the lane at R12: who notices a conflict looks there
+    /// first, while the other goroutine is still inside its operation, or has just left it.
+    fn make_mark_current(&mut self) -> Result {
+        self.asm
+            .code
+            .mov(qword_ptr(r12 + offset_of!(LaneHeader, current)), r10)
+    }
+
     fn trace_record(&mut self, back: Vaddr) -> Result {
         let mut no_p = self.asm.code.create_label();
         let mut no_lane = self.asm.code.create_label();
@@ -507,6 +518,7 @@ impl OperationHook<'_> {
         self.skip_private()?;
         self.leave_mark()?;
         self.find_lane(no_p, no_lane)?;
+        self.make_mark_current()?;
         self.asm
             .code
             .mov(r13, qword_ptr(r12 + offset_of!(LaneHeader, head)))?;

@@ -28,9 +28,24 @@ struct Here {
 /// # Safety
 /// Called by a hook only: `map` is live, `g` the running goroutine, `frame` its frame pointer.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gocc_conflict(config: &Config, place: u64, map: u64, map_type: u64, g: u64, frame: u64) {
+pub unsafe extern "C" fn gocc_conflict(
+    config: &Config,
+    place: u64,
+    map: u64,
+    map_type: u64,
+    g: u64,
+    frame: u64,
+) {
     // SAFETY: as above.
-    unsafe { record(config, &Here::new(config, place, g, frame), map, map_type, EVIDENCE_FLAG_AT_ENTRY) };
+    unsafe {
+        record(
+            config,
+            &Here::new(config, place, g, frame),
+            map,
+            map_type,
+            EVIDENCE_FLAG_AT_ENTRY,
+        )
+    };
 }
 
 /// The runtime's own check failed and `runtime.fatal` was entered. `map` is 0 when the hook does not
@@ -45,9 +60,10 @@ pub unsafe extern "C" fn gocc_death(config: &Config, place: u64, map: u64, g: u6
         let mut here = Here::new(config, place, g, frame);
         let mark = Front::of(config).mark_of(here.goid).read();
         let own = mark.state == MARK_INSIDE && mark.record.goid() == here.goid;
+        let map_type = near_text(config, mark.record.map_type);
         let (map, map_type) = match map {
-            0 if own => (mark.record.map, u64::from(mark.record.map_type)),
-            _ if own && mark.record.map == map => (map, u64::from(mark.record.map_type)),
+            0 if own => (mark.record.map, map_type),
+            _ if own && mark.record.map == map => (map, map_type),
             _ => (map, 0),
         };
         if here.op == 0 && own {
@@ -63,7 +79,13 @@ impl Here {
     unsafe fn new(config: &Config, place: u64, g: u64, frame: u64) -> Here {
         // SAFETY: the offset is the patcher's.
         let goid = unsafe { read_at(g, config.g_goid) };
-        Here { goid, g, frame, op: (place >> 32) as u8, return_pc: place as u32 }
+        Here {
+            goid,
+            g,
+            frame,
+            op: (place >> 32) as u8,
+            return_pc: place as u32,
+        }
     }
 }
 
@@ -74,6 +96,12 @@ impl Record {
     fn op(&self) -> u8 {
         (self.who >> 48) as u8
     }
+}
+
+/// The address with these low 32 bits at or above the start of Go's text, where its types lie too.
+fn near_text(config: &Config, low: u32) -> u64 {
+    let text = config.bias.wrapping_add(config.text_start);
+    text.wrapping_add(u64::from(low.wrapping_sub(text as u32)))
 }
 
 /// # Safety
@@ -100,6 +128,14 @@ impl Front {
     fn mark_of(self, goid: u64) -> *mut Mark {
         self.mark(goid as usize)
     }
+    fn lane(self, index: usize) -> *mut LaneHeader {
+        (self.0 + LANE_HEADERS_OFFSET + index * size_of::<LaneHeader>()) as *mut LaneHeader
+    }
+    /// The address is one of a mark.
+    fn holds_mark(self, mark: *mut Mark) -> bool {
+        let offset = (mark as usize).wrapping_sub(self.0 + MARKS_OFFSET);
+        offset < MARK_COUNT * size_of::<Mark>() && offset.is_multiple_of(size_of::<Mark>())
+    }
     fn conflict(self, index: usize) -> *mut Conflict {
         (self.0 + CONFLICTS_OFFSET + index * size_of::<Conflict>()) as *mut Conflict
     }
@@ -113,6 +149,13 @@ unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence
     // SAFETY: the front is mapped whenever a gate is open.
     unsafe {
         let other = find_other(front, map, here.goid);
+        let map_type = match other {
+            Some(other) if map_type == 0 => near_text(
+                config,
+                read_volatile(&raw const (*other.mark).record.map_type),
+            ),
+            _ => map_type,
+        };
         if is_repeat(front, here, other, map, evidence) {
             return;
         }
@@ -126,11 +169,11 @@ unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence
         (*conflict).evidence = evidence;
         (*conflict).tsc = sys::tsc();
         (*conflict).monotonic_ns = sys::clock_ns(sys::CLOCK_MONOTONIC);
-        if let Some(mark) = other {
-            fill_other(config, mark, map, &raw mut (*conflict).sides[1]);
+        if let Some(other) = other {
+            fill_other(config, other, map, &raw mut (*conflict).sides[1]);
         }
         fill_self(config, here, (*conflict).tsc, &raw mut (*conflict).sides[0]);
-        fill_map(config, conflict, map, map_type, other);
+        fill_map(config, conflict, map, map_type);
         fence(Ordering::Release);
         write_volatile(&raw mut (*conflict).state, CONFLICT_COMMITTED);
     }
@@ -138,71 +181,176 @@ unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence
 
 /// # Safety
 /// As for `record`.
-unsafe fn fill_map(config: &Config, conflict: *mut Conflict, map: u64, map_type: u64, other: Option<*mut Mark>) {
+unsafe fn fill_map(config: &Config, conflict: *mut Conflict, map: u64, map_type: u64) {
     // SAFETY: the caller's.
     unsafe {
-        let (map, map_type) = match (map, map_type, other) {
-            (0, _, Some(mark)) => ((*mark).record.map, u64::from((*mark).record.map_type)),
-            (_, 0, Some(mark)) => (map, u64::from((*mark).record.map_type)),
-            _ => (map, map_type),
-        };
         (*conflict).map = map;
         (*conflict).map_type = map_type;
-        (*conflict).seed = if map == 0 { 0 } else { read_at(map, config.map_seed) & 0xffff_ffff };
+        (*conflict).seed = if map == 0 {
+            0
+        } else {
+            read_at(map, config.map_seed) & 0xffff_ffff
+        };
     }
 }
 
-/// The mark of the goroutine that the noticing one ran into: one that is inside an operation on
-/// this map, else the latest that was. With the map unknown (0), only one that is inside an operation
-/// on a map whose writing flag is set would do; none is looked for.
+/// The other goroutine: its mark, and what is known about it.
+#[derive(Clone, Copy)]
+struct Other {
+    mark: *mut Mark,
+    /// `SIDE_*`, as long as the mark does not say that it is inside.
+    otherwise: u8,
+}
+
+/// The mark of the goroutine that the noticing one ran into, on this map. In this order: one that is
+/// inside its operation (on some P now, or anywhere, since a goroutine may be parked inside), else one
+/// that was the last on its P, else the latest of all.
 ///
 /// # Safety
 /// The front must be mapped.
 #[inline(never)]
-unsafe fn find_other(front: Front, map: u64, goid: u64) -> Option<*mut Mark> {
-    let mut latest: Option<(*mut Mark, u64)> = None;
+unsafe fn find_other(front: Front, map: u64, goid: u64) -> Option<Other> {
     if map == 0 {
         return None;
     }
-    // Goroutines that were started together have neighbouring ids, and so neighbouring marks: look
-    // there first, while the one sought is still inside.
-    for step in 0..MARK_COUNT {
-        let distance = step.div_ceil(2);
-        let index = if step % 2 == 0 { (goid as usize).wrapping_sub(distance) } else { (goid as usize).wrapping_add(distance) };
-        let mark = front.mark(index);
-        // SAFETY: marks lie in the front; torn values are checked again when used.
-        unsafe {
-            if read_volatile(&raw const (*mark).record.map) != map || read_volatile(&raw const (*mark).record).goid() == goid {
-                continue;
-            }
-            if read_volatile(&raw const (*mark).state) == MARK_INSIDE {
-                return Some(mark);
-            }
-            let clock = read_volatile(&raw const (*mark).record.clock);
-            if latest.is_none_or(|(_, best)| clock > best) {
-                latest = Some((mark, clock));
+    // SAFETY: the caller's.
+    unsafe {
+        let current = current_mark(front, map, goid);
+        if let Some(mark) = current.filter(|mark| is_inside(*mark)) {
+            return Some(Other {
+                mark,
+                otherwise: SIDE_JUST_LEFT,
+            });
+        }
+        let any = any_mark(front, map, goid);
+        match (any, current) {
+            (Some(mark), Some(_)) if is_inside(mark) => Some(Other {
+                mark,
+                otherwise: SIDE_LATEST,
+            }),
+            (_, Some(mark)) => Some(Other {
+                mark,
+                otherwise: SIDE_JUST_LEFT,
+            }),
+            (any, None) => any.map(|mark| Other {
+                mark,
+                otherwise: SIDE_LATEST,
+            }),
+        }
+    }
+}
+
+/// Of the marks that are current on some P, one on this map by another goroutine: inside, or the
+/// latest.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn current_mark(front: Front, map: u64, goid: u64) -> Option<*mut Mark> {
+    let mut best = Best::new();
+    // SAFETY: lane headers lie in the front; a mark's address is checked before it is followed.
+    unsafe {
+        let lanes = read_volatile(&raw const (*front.control()).lane_count) as usize;
+        for lane in 0..lanes.min(MAX_LANES) {
+            let mark = read_volatile(&raw const (*front.lane(lane)).current) as *mut Mark;
+            if front.holds_mark(mark) && best.consider(mark, map, goid) {
+                break;
             }
         }
     }
-    latest.map(|(mark, _)| mark)
+    best.mark
+}
+
+/// Of all marks, one on this map by another goroutine: inside, or the latest. Goroutines that were
+/// started together have neighbouring ids, and so neighbouring marks: the search begins there.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn any_mark(front: Front, map: u64, goid: u64) -> Option<*mut Mark> {
+    let mut best = Best::new();
+    for step in 0..MARK_COUNT {
+        let distance = step.div_ceil(2);
+        let index = if step % 2 == 0 {
+            (goid as usize).wrapping_sub(distance)
+        } else {
+            (goid as usize).wrapping_add(distance)
+        };
+        // SAFETY: the index is cut to the number of marks.
+        if unsafe { best.consider(front.mark(index), map, goid) } {
+            break;
+        }
+    }
+    best.mark
+}
+
+/// The best mark so far.
+struct Best {
+    mark: Option<*mut Mark>,
+    clock: u64,
+}
+
+impl Best {
+    fn new() -> Best {
+        Best {
+            mark: None,
+            clock: 0,
+        }
+    }
+
+    /// Takes a mark into account; true when no better one can come.
+    ///
+    /// # Safety
+    /// The mark must lie in the front. Others may write to it: what is read is checked again when it is
+    /// used.
+    unsafe fn consider(&mut self, mark: *mut Mark, map: u64, goid: u64) -> bool {
+        // SAFETY: the caller's.
+        unsafe {
+            let who = read_volatile(&raw const (*mark).record.who) & 0xffff_ffff_ffff;
+            if read_volatile(&raw const (*mark).record.map) != map || who == goid {
+                return false;
+            }
+            let clock = read_volatile(&raw const (*mark).record.clock);
+            let inside = is_inside(mark);
+            if inside || self.mark.is_none() || clock > self.clock {
+                (self.mark, self.clock) = (Some(mark), clock);
+            }
+            inside
+        }
+    }
+}
+
+/// # Safety
+/// The mark must lie in the front.
+unsafe fn is_inside(mark: *mut Mark) -> bool {
+    // SAFETY: the caller's.
+    unsafe { read_volatile(&raw const (*mark).state) == MARK_INSIDE }
 }
 
 /// Counts a conflict that is recorded often enough already.
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn is_repeat(front: Front, here: &Here, other: Option<*mut Mark>, map: u64, evidence: u32) -> bool {
+unsafe fn is_repeat(
+    front: Front,
+    here: &Here,
+    other: Option<Other>,
+    map: u64,
+    evidence: u32,
+) -> bool {
     if evidence == EVIDENCE_RUNTIME_FATAL {
         return false;
     }
     // SAFETY: records below the claimed count lie in the front.
     unsafe {
-        let other_pc = other.map_or(0, |mark| read_volatile(&raw const (*mark).record.pcs[0]));
+        let other_pc = other.map_or(0, |other| {
+            read_volatile(&raw const (*other.mark).record.pcs[0])
+        });
         let claimed = read_volatile(&raw const (*front.control()).conflicts_claimed) as usize;
         let mut seen = 0;
         for index in 0..claimed.min(CONFLICT_COUNT) {
             let conflict = front.conflict(index);
-            let same = (*conflict).map == map && (*conflict).sides[0].pcs[0] == here.return_pc && (*conflict).sides[1].pcs[0] == other_pc;
+            let same = (*conflict).map == map
+                && (*conflict).sides[0].pcs[0] == here.return_pc
+                && (*conflict).sides[1].pcs[0] == other_pc;
             if !same {
                 continue;
             }
@@ -239,7 +387,11 @@ unsafe fn fill_goroutine(config: &Config, g: u64, goid: u64, side: *mut Side) {
         (*side).goid = goid;
         (*side).created_at = read_at(g, config.g_gopc);
         (*side).start_fn = read_at(g, config.g_startpc);
-        (*side).parent_goid = if config.g_parent_goid == 0 { 0 } else { read_at(g, config.g_parent_goid) };
+        (*side).parent_goid = if config.g_parent_goid == 0 {
+            0
+        } else {
+            read_at(g, config.g_parent_goid)
+        };
     }
 }
 
@@ -250,11 +402,15 @@ unsafe fn fill_goroutine(config: &Config, g: u64, goid: u64, side: *mut Side) {
 /// # Safety
 /// `mark` and `side` lie in the front.
 #[inline(never)]
-unsafe fn fill_other(config: &Config, mark: *mut Mark, map: u64, side: *mut Side) {
+unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) {
+    let mark = other.mark;
     // SAFETY: the caller's; the mark may change at any time, so it is read volatile and compared.
     unsafe {
         let goid = read_volatile(&raw const (*mark).record.who) & 0xffff_ffff_ffff;
-        let (g, frame) = (read_volatile(&raw const (*mark).g), read_volatile(&raw const (*mark).frame));
+        let (g, frame) = (
+            read_volatile(&raw const (*mark).g),
+            read_volatile(&raw const (*mark).frame),
+        );
         copy_mark(mark, side);
         let inside = |mark: *mut Mark| {
             read_volatile(&raw const (*mark).state) == MARK_INSIDE
@@ -263,7 +419,6 @@ unsafe fn fill_other(config: &Config, mark: *mut Mark, map: u64, side: *mut Side
                 && read_volatile(&raw const (*mark).frame) == frame
                 && read_volatile(&raw const (*mark).record.pcs[0]) == (*side).pcs[0]
         };
-        let marked_depth = (*side).depth;
         let same_goroutine = g != 0 && read_at(g, config.g_goid) == goid;
         if same_goroutine {
             fill_goroutine(config, g, goid, side);
@@ -277,9 +432,8 @@ unsafe fn fill_other(config: &Config, mark: *mut Mark, map: u64, side: *mut Side
             }
         }
         copy_mark(mark, side);
-        (*side).certainty = SIDE_LATEST;
+        (*side).certainty = other.otherwise;
         (*side).truncated = 1;
-        let _ = marked_depth;
     }
 }
 

@@ -104,7 +104,11 @@ impl Options {
 
     /// The directory for rings, zero-terminated.
     pub fn dir(&self) -> *const u8 {
-        if self.chosen_dir[0] == 0 { self.default_dir } else { self.chosen_dir.as_ptr() }
+        if self.chosen_dir[0] == 0 {
+            self.default_dir
+        } else {
+            self.chosen_dir.as_ptr()
+        }
     }
 
     /// Applies `key=value` pairs separated by blanks or commas. What is not understood is named on
@@ -139,7 +143,9 @@ impl Options {
             b"dir" => self.set_dir(value),
             b"ring" => set_number(value, &mut self.lane_size),
             b"exitcode" => set_u32(value, &mut self.exit_code, 255),
-            b"sample" => set_u32(value, &mut self.sample_period, 1 << 30) && self.sample_period != 0,
+            b"sample" => {
+                set_u32(value, &mut self.sample_period, 1 << 30) && self.sample_period != 0
+            }
             _ => {
                 complain(b"unknown key in GOCC, ignored: ", pair);
                 return;
@@ -202,7 +208,9 @@ fn set_number(value: &[u8], to: &mut u64) -> bool {
     let mut at = 0;
     while at < value.len() && value[at].is_ascii_digit() {
         let digit = u64::from(value[at] - b'0');
-        let Some(next) = number.checked_mul(10).and_then(|n| n.checked_add(digit)) else { return false };
+        let Some(next) = number.checked_mul(10).and_then(|n| n.checked_add(digit)) else {
+            return false;
+        };
         number = next;
         at += 1;
     }

@@ -4,7 +4,10 @@
 
 use crate::config::Config;
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
-use crate::layout::{CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET, LaneHeader, MAGIC, MAX_LANES};
+use crate::layout::{
+    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET,
+    LaneHeader, MAGIC, MAX_LANES,
+};
 use crate::sys;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -81,10 +84,18 @@ struct Shape {
 
 impl Shape {
     fn choose(options: &Options, stack: &InitialStack) -> Shape {
-        let asked = if options.lane_size == 0 { DEFAULT_LANE_SIZE } else { options.lane_size };
-        let lane_size = asked.clamp(MIN_LANE_SIZE, MAX_LANE_SIZE).next_power_of_two() as usize;
+        let asked = if options.lane_size == 0 {
+            DEFAULT_LANE_SIZE
+        } else {
+            options.lane_size
+        };
+        let lane_size = asked
+            .clamp(MIN_LANE_SIZE, MAX_LANE_SIZE)
+            .next_power_of_two() as usize;
         let cpus = sys::cpus_allowed().unwrap_or(MIN_LANES);
-        let procs = stack.variable(b"GOMAXPROCS=").map_or(0, |text| number_at(text));
+        let procs = stack
+            .variable(b"GOMAXPROCS=")
+            .map_or(0, |text| number_at(text));
         let lanes = cpus.max(procs).clamp(MIN_LANES, MAX_LANES as u32);
         Shape { lanes, lane_size }
     }
@@ -104,7 +115,9 @@ fn number_at(text: *const u8) -> u32 {
         if !byte.is_ascii_digit() {
             return number;
         }
-        number = number.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
+        number = number
+            .saturating_mul(10)
+            .saturating_add(u32::from(byte - b'0'));
         at += 1;
     }
 }
@@ -213,7 +226,9 @@ fn executable(stack: &InitialStack, to: &mut [u8; 1024]) -> usize {
     if let Ok(len) = sys::readlink(c"/proc/self/exe", to) {
         return len;
     }
-    let Some(name) = stack.auxiliary(AT_EXECFN) else { return 0 };
+    let Some(name) = stack.auxiliary(AT_EXECFN) else {
+        return 0;
+    };
     copy_string(name as *const u8, to)
 }
 
@@ -236,11 +251,15 @@ fn copy_string(from: *const u8, to: &mut [u8]) -> usize {
 /// cannot be read. The second field is in parentheses and may hold anything, so count from the last one.
 fn start_ticks() -> u64 {
     let mut buffer = [0u8; 1024];
-    let Ok(fd) = sys::open(c"/proc/self/stat".as_ptr().cast(), O_CLOEXEC, 0) else { return 0 };
+    let Ok(fd) = sys::open(c"/proc/self/stat".as_ptr().cast(), O_CLOEXEC, 0) else {
+        return 0;
+    };
     let len = sys::read(fd, &mut buffer).unwrap_or(0);
     sys::close(fd);
     let text = buffer.get(..len).unwrap_or(&[]);
-    let Some(parenthesis) = text.iter().rposition(|&byte| byte == b')') else { return 0 };
+    let Some(parenthesis) = text.iter().rposition(|&byte| byte == b')') else {
+        return 0;
+    };
     let mut field = 2;
     let mut ticks = 0u64;
     for &byte in text.get(parenthesis + 1..).unwrap_or(&[]) {
@@ -270,7 +289,11 @@ fn format_number(mut number: u64, base: u64, buffer: &mut [u8; 20]) -> &[u8] {
     while at > 0 {
         at -= 1;
         let digit = (number % base) as u8;
-        buffer[at] = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        buffer[at] = if digit < 10 {
+            b'0' + digit
+        } else {
+            b'a' + digit - 10
+        };
         number /= base;
         if number == 0 {
             break;
@@ -288,7 +311,11 @@ struct Path {
 
 impl Path {
     fn new() -> Path {
-        Path { bytes: [0; 512], len: 0, directory_len: 0 }
+        Path {
+            bytes: [0; 512],
+            len: 0,
+            directory_len: 0,
+        }
     }
 
     /// `DIR/gocc-PID-STAMP.ring`

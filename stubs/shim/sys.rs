@@ -37,7 +37,11 @@ unsafe fn syscall(number: usize, args: [usize; 6]) -> Result<usize, Errno> {
             in("r10") args[3], in("r8") args[4], in("r9") args[5],
             lateout("rcx") _, lateout("r11") _, options(nostack));
     }
-    if (-4095..0).contains(&result) { Err(-result as Errno) } else { Ok(result as usize) }
+    if (-4095..0).contains(&result) {
+        Err(-result as Errno)
+    } else {
+        Ok(result as usize)
+    }
 }
 
 /// Writes to standard error; failures are nobody's business.
@@ -61,7 +65,12 @@ pub fn close(fd: usize) {
 /// read(2) into a buffer.
 pub fn read(fd: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the buffer is writable for its length.
-    unsafe { syscall(READ, [fd, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+    unsafe {
+        syscall(
+            READ,
+            [fd, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0],
+        )
+    }
 }
 
 /// unlink(2) of a zero-terminated path.
@@ -74,7 +83,12 @@ pub fn unlink(path: *const u8) {
 pub fn readlink(path: &core::ffi::CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
     let path = path.as_ptr() as usize;
     // SAFETY: path is zero-terminated, the buffer writable for its length.
-    unsafe { syscall(READLINK, [path, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+    unsafe {
+        syscall(
+            READLINK,
+            [path, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0],
+        )
+    }
 }
 
 /// ftruncate(2), then fallocate(2): a file of `size` bytes whose pages the file system has promised.
@@ -92,11 +106,20 @@ pub fn reserve(fd: usize, size: usize) -> Result<(), Errno> {
 ///
 /// # Safety
 /// A non-zero address must be that of a range reserved for this.
-pub unsafe fn map_shared(address: usize, size: usize, fd: usize, offset: usize) -> Result<usize, Errno> {
+pub unsafe fn map_shared(
+    address: usize,
+    size: usize,
+    fd: usize,
+    offset: usize,
+) -> Result<usize, Errno> {
     const PROT_READ_WRITE: usize = 3;
     const MAP_SHARED: usize = 1;
     const MAP_FIXED: usize = 0x10;
-    let flags = if address == 0 { MAP_SHARED } else { MAP_SHARED | MAP_FIXED };
+    let flags = if address == 0 {
+        MAP_SHARED
+    } else {
+        MAP_SHARED | MAP_FIXED
+    };
     // SAFETY: as the function's own contract says.
     unsafe { syscall(MMAP, [address, size, PROT_READ_WRITE, flags, fd, offset]) }
 }
@@ -126,7 +149,12 @@ pub fn effective_uid() -> u32 {
 pub fn clock_ns(clock: usize) -> u64 {
     let mut time = [0u64; 2];
     // SAFETY: `time` has struct timespec's layout.
-    match unsafe { syscall(CLOCK_GETTIME, [clock, time.as_mut_ptr() as usize, 0, 0, 0, 0]) } {
+    match unsafe {
+        syscall(
+            CLOCK_GETTIME,
+            [clock, time.as_mut_ptr() as usize, 0, 0, 0, 0],
+        )
+    } {
         Ok(_) => time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1]),
         Err(_) => 0,
     }
@@ -137,8 +165,19 @@ pub fn cpus_allowed() -> Option<u32> {
     let mut mask = [0u64; 128];
     let size = core::mem::size_of_val(&mask);
     // SAFETY: the mask is writable for its size.
-    let written = unsafe { syscall(SCHED_GETAFFINITY, [0, size, mask.as_mut_ptr() as usize, 0, 0, 0]) }.ok()?;
-    Some(mask.iter().take(written / 8).map(|word| word.count_ones()).sum())
+    let written = unsafe {
+        syscall(
+            SCHED_GETAFFINITY,
+            [0, size, mask.as_mut_ptr() as usize, 0, 0, 0],
+        )
+    }
+    .ok()?;
+    Some(
+        mask.iter()
+            .take(written / 8)
+            .map(|word| word.count_ones())
+            .sum(),
+    )
 }
 
 /// Ends the process.
