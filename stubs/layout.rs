@@ -151,13 +151,17 @@ pub struct Control {
     /// Conflict records claimed so far; may exceed `CONFLICT_COUNT`, the excess was dropped.
     pub conflicts_claimed: u32,
     /// Zero.
-    pub reserved2: [u32; 15],
+    pub reserved2: u32,
+    /// The goroutine that is dying of `concurrent map ...` and has recorded why.
+    pub dying_goid: u64,
+    /// Zero.
+    pub reserved3: [u64; 6],
     /// Events not recorded because the P's id had no lane.
     pub dropped_no_lane: u64,
     /// Events not recorded because the thread had no P.
     pub dropped_no_p: u64,
     /// Zero.
-    pub reserved3: [u64; 6],
+    pub reserved4: [u64; 6],
 }
 
 /// One lane: a ring of records with a single writer, the P it belongs to.

@@ -11,7 +11,9 @@ pub fn grade(conflict: &Conflict) -> (Grade, Evidence) {
         layout::EVIDENCE_FLAG_AT_ENTRY if both_inside(conflict) => {
             (Grade::Confirmed, caught_in_the_act())
         }
-        layout::EVIDENCE_FLAG_AT_ENTRY => (Grade::Suspect, writing_flag()),
+        layout::EVIDENCE_FLAG_AT_ENTRY if proves_a_writer(conflict) => {
+            (Grade::Confirmed, writing_flag(conflict))
+        }
         _ => (Grade::Suspect, unknown()),
     }
 }
@@ -26,6 +28,12 @@ fn both_inside(conflict: &Conflict) -> bool {
         && different
         && operation(noticed).is_some()
         && operation(found).is_some_and(Operation::writes)
+}
+
+/// A goroutine about to use the map saw it marked as being written, and only writers mark it.
+fn proves_a_writer(conflict: &Conflict) -> bool {
+    let [noticed, _] = &conflict.sides;
+    noticed.goid != 0 && operation(noticed).is_some() && conflict.map != 0
 }
 
 /// The operation of a side, if it has one.
@@ -51,10 +59,13 @@ fn runtime_fatal(conflict: &Conflict) -> Evidence {
         layout::SIDE_INSIDE if is_known && writes => {
             "the runtime's own check failed while the other goroutine was inside its operation"
         }
+        layout::SIDE_JUST_LEFT if is_known && writes => {
+            "the runtime proved the conflict; the other goroutine had just left an operation that wrote to the map"
+        }
         layout::SIDE_LATEST if is_known && writes => {
             "the runtime proved the conflict; the other goroutine was the last one known to have written to the map"
         }
-        layout::SIDE_INSIDE | layout::SIDE_LATEST if is_known => {
+        layout::SIDE_INSIDE | layout::SIDE_JUST_LEFT | layout::SIDE_LATEST if is_known => {
             "the runtime proved that somebody was writing to the map; the other goroutine is known to have used it, \
              the writer is not known"
         }
@@ -67,11 +78,26 @@ fn runtime_fatal(conflict: &Conflict) -> Evidence {
     }
 }
 
-fn writing_flag() -> Evidence {
+/// As with the runtime's check: the flag proves a writer; which one, the second side's certainty says.
+fn writing_flag(conflict: &Conflict) -> Evidence {
+    let [_, found] = &conflict.sides;
+    let statement = match found.certainty {
+        layout::SIDE_JUST_LEFT => {
+            "a goroutine came to the map while it was being written; the other goroutine had just left an \
+             operation that wrote to it"
+        }
+        layout::SIDE_LATEST => {
+            "a goroutine came to the map while it was being written; the other goroutine was the last one \
+             known to have written to it"
+        }
+        _ => {
+            "a goroutine came to the map while it was being written; nothing was recorded about the writer"
+        }
+    };
     Evidence {
         kind: EvidenceKind::WritingFlag,
-        summary: "the map was marked as being written",
-        statement: "a goroutine came to the map while it was marked as being written; by whom is not proven",
+        summary: "the map was being written",
+        statement,
     }
 }
 

@@ -113,6 +113,8 @@ pub enum Certainty {
     Noticed,
     /// It was inside the operation at that moment.
     Inside,
+    /// Its operation on the map was the last one on some P, and over by the time it was looked at.
+    JustLeft,
     /// It is the last one known to have worked on the map.
     Latest,
     /// Nothing.

@@ -25,10 +25,6 @@ use iced_x86::code_asm::*;
 use iced_x86::{Code, IcedError, Instruction, Register};
 use std::mem::{offset_of, size_of};
 
-/// In R13 at the entry of `runtime.fatal`, in its upper 56 bits: R12 is the map; the lower 8 bits are
-/// the operation. Set where a runtime check failed, two instructions earlier.
-const FAILED_CHECK_COOKIE: u64 = 0x6763_6f63_6346_4300;
-
 /// Frames above the innermost in a mark; while its goroutine is inside the operation the shim follows
 /// the rest itself.
 const MARK_FRAMES: usize = 3;
@@ -168,8 +164,6 @@ impl Emitter<'_> {
         let mut asm = Assembler::new()?;
         let back = Self::displaced_entry(&mut asm, entry)?;
         let mut done = asm.code.create_label();
-        let mut known = asm.code.create_label();
-        let mut call = asm.code.create_label();
         asm.compare32(self.addresses.gate(), 0)?;
         asm.code.je(done)?;
         asm.code.cmp(rbx, "concurrent map writes".len() as i32)?;
@@ -180,30 +174,24 @@ impl Emitter<'_> {
         asm.code.mov(r11, u64::from_le_bytes(*b"ent map "))?;
         asm.code.cmp(qword_ptr(rax + 7), r11)?;
         asm.code.jne(done)?;
-        // R13 is the cookie plus an operation when the map is known.
-        asm.code.mov(r11, FAILED_CHECK_COOKIE)?;
-        asm.code.sub(r13, r11)?;
-        asm.code.cmp(r13, 0xff)?;
-        asm.code.jbe(known)?;
-        asm.code.xor(r13d, r13d)?;
-        asm.code.xor(r12d, r12d)?;
-        asm.code.set_label(&mut known)?;
-        asm.code.mov(rdx, r12)?;
-        asm.code.mov(r11, r13)?;
-        asm.code.shl(r11, 32)?;
         asm.code.mov(esi, dword_ptr(rsp))?;
-        asm.code.or(rsi, r11)?;
-        asm.code.set_label(&mut call)?;
-        self.call_shim(&mut asm, self.addresses.death, |asm| {
-            asm.code.mov(rcx, r14)?;
-            asm.code.mov(r8, rbp)
-        })?;
+        asm.code.xor(edx, edx)?;
+        self.call_death(&mut asm)?;
         asm.code.set_label(&mut done)?;
         Self::leave(&mut asm, entry, back)?;
         asm.finish(at, 0)
     }
 
-    /// Where a runtime check failed: leaves the map where the hook of `runtime.fatal` finds it.
+    /// Calls `gocc_death`, RSI and RDX being set.
+    fn call_death(&self, asm: &mut Assembler) -> Result {
+        self.call_shim(asm, self.addresses.death, |asm| {
+            asm.code.mov(rcx, r14)?;
+            asm.code.mov(r8, rbp)
+        })
+    }
+
+    /// Where a runtime check failed: here the map is known, and who did it is hardly gone. The call of
+    /// `runtime.fatal` follows, which does not return, so no register but RSP, RBP and R14 matters.
     ///
     /// `frame_size` is the stack pointer's distance from the function's entry there.
     pub fn failed_check(
@@ -214,13 +202,15 @@ impl Emitter<'_> {
         operation: Operation,
     ) -> Result<Assembled> {
         let mut asm = Assembler::new()?;
-        asm.code.add_instruction(Instruction::with2(
-            Code::Mov_r64_rm64,
-            Register::R12,
-            check.map,
-        )?)?;
-        asm.code
-            .mov(r13, FAILED_CHECK_COOKIE + u64::from(operation.code()))?;
+        let mut done = asm.code.create_label();
+        asm.compare32(self.addresses.gate(), 0)?;
+        asm.code.je(done)?;
+        let map = Instruction::with2(Code::Mov_r64_rm64, Register::RDX, check.map)?;
+        asm.code.add_instruction(map)?;
+        let return_address = check.range.end.0 & 0xffff_ffff;
+        asm.code.mov(rsi, place(operation) | return_address)?;
+        self.call_death(&mut asm)?;
+        asm.code.set_label(&mut done)?;
         asm.relocated(&[check.instruction])?;
         asm.code.jmp(check.range.end.0)?;
         asm.finish(at, frame_size)
@@ -291,6 +281,11 @@ impl Emitter<'_> {
         asm.code.jmp(original.0)?;
         asm.finish(at, 0)
     }
+}
+
+/// What the shim calls a place, without the return address in its lower half.
+fn place(operation: Operation) -> u64 {
+    u64::from(operation.code()) << 32
 }
 
 /// The entry hook of one map function, under construction.
@@ -518,7 +513,9 @@ impl OperationHook<'_> {
         self.skip_private()?;
         self.leave_mark()?;
         self.find_lane(no_p, no_lane)?;
-        self.make_mark_current()?;
+        if self.operation.is_write() {
+            self.make_mark_current()?;
+        }
         self.asm
             .code
             .mov(r13, qword_ptr(r12 + offset_of!(LaneHeader, head)))?;
@@ -567,10 +564,9 @@ impl OperationHook<'_> {
 
     /// The slow path: somebody is writing to this map.
     fn report_conflict(&mut self) -> Result {
-        let place = u64::from(self.operation.code()) << 32;
         let iterator = self.emitter.layout.iter_type;
         let map_type = self.map_type;
-        self.asm.code.mov(rdx, place)?;
+        self.asm.code.mov(rdx, place(self.operation))?;
         self.asm.code.mov(esi, dword_ptr(rsp))?;
         self.asm.code.or(rsi, rdx)?;
         self.asm.code.mov(rdx, r11)?;

@@ -48,8 +48,9 @@ pub unsafe extern "C" fn gocc_conflict(
     };
 }
 
-/// The runtime's own check failed and `runtime.fatal` was entered. `map` is 0 when the hook does not
-/// know it; the goroutine's own mark may.
+/// The runtime's own check failed: called where it did, with the map, and again from `runtime.fatal`,
+/// with 0, in case the former place was not recognised when the executable was patched. The goroutine's
+/// own mark may then tell the map.
 ///
 /// # Safety
 /// As for `gocc_conflict`, except that `map` may be 0.
@@ -58,18 +59,21 @@ pub unsafe extern "C" fn gocc_death(config: &Config, place: u64, map: u64, g: u6
     // SAFETY: as above.
     unsafe {
         let mut here = Here::new(config, place, g, frame);
-        let mark = Front::of(config).mark_of(here.goid).read();
-        let own = mark.state == MARK_INSIDE && mark.record.goid() == here.goid;
-        let map_type = near_text(config, mark.record.map_type);
-        let (map, map_type) = match map {
-            0 if own => (mark.record.map, map_type),
-            _ if own && mark.record.map == map => (map, map_type),
-            _ => (map, 0),
-        };
-        if here.op == 0 && own {
-            here.op = mark.record.op();
+        let front = Front::of(config);
+        let dying = &raw mut (*front.control()).dying_goid;
+        if map == 0 && read_volatile(dying) == here.goid {
+            return;
         }
-        record(config, &here, map, map_type, EVIDENCE_RUNTIME_FATAL);
+        write_volatile(dying, here.goid);
+        let mark = front.mark_of(here.goid);
+        let own = is_inside(mark) && (*mark).record.goid() == here.goid;
+        let map_type = if own { near_text(config, (*mark).record.map_type) } else { 0 };
+        if own && map == 0 {
+            here.op = (*mark).record.op();
+            record(config, &here, (*mark).record.map, map_type, EVIDENCE_RUNTIME_FATAL);
+        } else {
+            record(config, &here, map, map_type, EVIDENCE_RUNTIME_FATAL);
+        }
     }
 }
 
@@ -282,6 +286,11 @@ unsafe fn any_mark(front: Front, map: u64, goid: u64) -> Option<*mut Mark> {
     best.mark
 }
 
+/// Who set a map's writing flag was writing.
+fn is_write(op: u8) -> bool {
+    matches!(op, OP_ASSIGN | OP_DELETE | OP_CLEAR)
+}
+
 /// The best mark so far.
 struct Best {
     mark: Option<*mut Mark>,
@@ -304,8 +313,9 @@ impl Best {
     unsafe fn consider(&mut self, mark: *mut Mark, map: u64, goid: u64) -> bool {
         // SAFETY: the caller's.
         unsafe {
-            let who = read_volatile(&raw const (*mark).record.who) & 0xffff_ffff_ffff;
-            if read_volatile(&raw const (*mark).record.map) != map || who == goid {
+            let who = read_volatile(&raw const (*mark).record.who);
+            let is_other_writer = who & 0xffff_ffff_ffff != goid && is_write((who >> 48) as u8);
+            if read_volatile(&raw const (*mark).record.map) != map || !is_other_writer {
                 return false;
             }
             let clock = read_volatile(&raw const (*mark).record.clock);
