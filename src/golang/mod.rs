@@ -144,6 +144,8 @@ pub struct GoBinary<'a> {
     pub dwarf_layout: Option<Layout>,
     /// What the version table says, if it knows the version.
     pub table_layout: Option<Layout>,
+    /// Offsets inside runtime.moduledata, from the same source as `layout`.
+    pub module_offsets: ModuleOffsets,
     /// Go's build ID, from .note.go.buildid, if there is one.
     pub build_id: Option<String>,
     /// Built for the race detector.
@@ -203,6 +205,7 @@ impl<'a> GoBinary<'a> {
             gofunc: pointer(layouts.module.gofunc)?,
             types: pointer(layouts.module.types)?,
             etypes: pointer(layouts.module.etypes)?,
+            module_offsets: layouts.module,
             version,
             functions,
         })

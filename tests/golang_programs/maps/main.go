@@ -1,0 +1,14 @@
+// Maps uses every struct of the runtime whose layout gocc reads, so that DWARF describes them all.
+package main
+
+import "fmt"
+
+func main() {
+	m := map[string]int{"a": 1, "b": 2}
+	for k, v := range m {
+		if v > 1 {
+			delete(m, k)
+		}
+	}
+	fmt.Println(len(m))
+}
