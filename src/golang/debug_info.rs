@@ -12,6 +12,8 @@ const ELFCOMPRESS_ZLIB: u32 = 1;
 const CHDR_SIZE: usize = 24;
 /// Most bytes of decompressed DWARF that gocc reads. The largest Go programs have about 200 MB.
 const MAX_SECTION: u64 = 1 << 30;
+/// Longest unit read as a whole: that of all types of a Go program, some ten megabytes at most.
+const MAX_UNIT: u64 = 128 << 20;
 /// Enough of a unit to read its header and its first entry.
 const HEAD: usize = 1024;
 
@@ -48,10 +50,10 @@ impl<'a> DebugSection<'a> {
         })
     }
 
-    /// All of it.
-    pub(super) fn read_all(mut self) -> io::Result<Vec<u8>> {
+    /// Its first `limit` bytes.
+    pub(super) fn read(self, limit: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.reader.read_to_end(&mut bytes)?;
+        self.reader.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -80,6 +82,9 @@ impl<'a> DebugSection<'a> {
     /// Reads the rest of a unit.
     pub(super) fn complete(&mut self, unit: &mut Unit) -> io::Result<()> {
         let unread = std::mem::take(&mut unit.unread);
+        if unread > MAX_UNIT {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         if self
             .reader
             .by_ref()

@@ -25,6 +25,13 @@ const STRUCTS: [&str; 9] = [
 /// The units that may describe them.
 const UNITS: [&[u8]; 2] = [b"runtime", b"internal/runtime/maps"];
 
+/// Most of `.debug_abbrev` that is read. Go's own part is a few kilobytes.
+const MAX_ABBREV: u64 = 8 << 20;
+/// Longest table of abbreviations of one unit.
+const MAX_TABLE: usize = 16 << 10;
+/// How often a table is parsed: Go's units share one, C's have one each.
+const MAX_TABLES: usize = 10_000;
+
 /// Offsets of fields by struct.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(HashMap<&'static str, HashMap<String, u32>>);
@@ -33,12 +40,12 @@ impl Fields {
     /// Reads the executable's DWARF; `None` when it has none that describes a Go runtime, or it is
     /// damaged.
     pub(super) fn read(image: &Image) -> Option<Fields> {
-        let abbrev = DebugSection::open(image, "abbrev")?.read_all().ok()?;
-        let abbrev = DebugAbbrev::new(&abbrev, LittleEndian);
+        let abbrev = DebugSection::open(image, "abbrev")?.read(MAX_ABBREV).ok()?;
         let mut section = DebugSection::open(image, "info")?;
         let mut reader = UnitReader {
-            abbrev,
+            abbrev: &abbrev,
             cached: None,
+            parsed: 0,
         };
         let mut fields = Fields::default();
         while let Some(mut unit) = section.next_unit().ok()? {
@@ -132,9 +139,11 @@ impl Fields {
 }
 
 struct UnitReader<'d> {
-    abbrev: DebugAbbrev<Reader<'d>>,
+    abbrev: &'d [u8],
     /// Go's units share one table of abbreviations; those of C code do not.
-    cached: Option<(gimli::DebugAbbrevOffset, Abbreviations)>,
+    cached: Option<(usize, Abbreviations)>,
+    /// Tables parsed so far.
+    parsed: usize,
 }
 
 impl UnitReader<'_> {
@@ -164,12 +173,25 @@ impl UnitReader<'_> {
         &mut self,
         header: &gimli::UnitHeader<Reader<'_>>,
     ) -> gimli::Result<&Abbreviations> {
-        let offset = header.debug_abbrev_offset();
+        let offset = header.debug_abbrev_offset().0;
         let cached = match self.cached.take().filter(|(known, _)| *known == offset) {
             Some(cached) => cached,
-            None => (offset, self.abbrev.abbreviations(offset)?),
+            None => (offset, self.parse_abbreviations(offset)?),
         };
         Ok(&self.cached.insert(cached).1)
+    }
+
+    fn parse_abbreviations(&mut self, offset: usize) -> gimli::Result<Abbreviations> {
+        self.parsed += 1;
+        let table = self
+            .abbrev
+            .get(offset..)
+            .filter(|_| self.parsed <= MAX_TABLES);
+        let table = table.ok_or(gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(
+            offset as u64,
+        )))?;
+        let table = &table[..table.len().min(MAX_TABLE)];
+        DebugAbbrev::new(table, LittleEndian).abbreviations(gimli::DebugAbbrevOffset(0))
     }
 
     /// Adds the wanted structs of a whole unit.

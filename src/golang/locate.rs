@@ -12,6 +12,9 @@ const PCLNTAB_SECTIONS: [&str; 2] = [".gopclntab", ".data.rel.ro.gopclntab"];
 /// The section that holds nothing but the module data, from Go 1.26 on.
 const MODULEDATA_SECTION: &str = ".go.module";
 const PF_W: u32 = 2;
+/// Places with a function table's magic that are looked at; each costs a pass over the data. Real
+/// files have one, and a few by chance in programs that read Go executables themselves.
+const MAX_CANDIDATES: usize = 32;
 
 /// Finds the module data, and with it the function table.
 pub(super) fn moduledata(image: &Image) -> Result<Moduledata, GoError> {
@@ -32,7 +35,7 @@ pub(super) fn moduledata(image: &Image) -> Result<Moduledata, GoError> {
             None => rejected = Some(pclntab),
         }
     }
-    for pclntab in scan(image, |word| Generation::of_header(word).is_some()) {
+    for pclntab in scan(image, |word| Generation::of_header(word).is_some()).take(MAX_CANDIDATES) {
         match moduledata_of(image, pclntab) {
             Some(found) => return Ok(found),
             None => rejected = Some(pclntab),

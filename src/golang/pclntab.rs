@@ -59,7 +59,7 @@ impl<'a> Pclntab<'a> {
                 ),
             })
         };
-        Ok(Pclntab {
+        let tables = Pclntab {
             generation: module.generation,
             text: module.text,
             names: slice("moduledata.funcnametab", module.names, 1)?,
@@ -68,7 +68,25 @@ impl<'a> Pclntab<'a> {
             pctab: slice("moduledata.pctab", module.pctab, 1)?,
             funcs: slice("moduledata.pclntable", module.funcs, 1)?,
             ftab: slice("moduledata.ftab", module.ftab, 8)?,
-        })
+        };
+        match (0..tables.len()).find(|&index| !tables.is_sound(index)) {
+            Some(index) => Err(GoError::Inconsistent {
+                what: format!("entry {index} of the function table is damaged"),
+            }),
+            None => Ok(tables),
+        }
+    }
+
+    /// Functions ascend and each has a record with a name. Aliases share an address: the linker lists
+    /// the C functions that it links itself as well.
+    fn is_sound(&self, index: usize) -> bool {
+        let sound = |record: Record| {
+            let own_entry = self.u32_field(record, 0)? == record.entry;
+            let tail = *self.funcs.get(self.tail(record)? + 3)?;
+            let name = self.names.get(self.name_offset(record)?)?;
+            Some(record.entry <= record.end && own_entry && tail < 64 && *name != 0)
+        };
+        self.record(index).and_then(sound).unwrap_or(false)
     }
 
     /// Number of functions.

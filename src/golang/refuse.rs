@@ -3,12 +3,15 @@
 use super::bytes::find;
 use super::version::{self, NEWEST_MINOR, OLDEST_MINOR};
 use super::{GoError, locate};
-use crate::image::Image;
+use crate::image::{Image, Vaddr};
 
 /// What UPX leaves near the start of everything it packs.
 const UPX_MAGIC: &[u8] = b"UPX!";
 /// How far from the start it can lie.
 const UPX_REACH: usize = 4096;
+
+/// More functions than any Go program has.
+const MAX_FUNCTIONS: u64 = 1 << 24;
 
 /// The error for an image without a function table of a supported Go version.
 pub(super) fn why_no_function_table(image: &Image) -> GoError {
@@ -45,16 +48,23 @@ fn unsupported_version(text: String) -> GoError {
 fn old_function_table(image: &Image) -> Option<&'static str> {
     const GO_1_16: u64 = 0x0801_0000_ffff_fffa;
     const GO_1_2: u64 = 0x0801_0000_ffff_fffb;
-    let at = locate::scan(image, |word| word == GO_1_16 || word == GO_1_2).next()?;
+    // The words alone also occur in programs that read Go executables.
+    let has_functions = |at: &Vaddr| {
+        let count = at.checked_add(8).and_then(|at| image.u64_at(at));
+        count.is_some_and(|count| (1..=MAX_FUNCTIONS).contains(&count))
+    };
+    let mut places = locate::scan(image, |word| word == GO_1_16 || word == GO_1_2);
+    let at = places.find(has_functions)?;
     match image.u64_at(at)? {
         GO_1_16 => Some("go1.16 or go1.17"),
         _ => Some("a Go older than 1.16"),
     }
 }
 
-/// gccgo programs use libgo, shared or not; TinyGo ones carry its runtime's symbols.
+/// gccgo programs use libgo, shared or not, which knows its own source files; TinyGo ones carry its
+/// runtime's symbols.
 fn other_compiler(image: &Image) -> Option<&'static str> {
-    let tables = [".dynstr", ".strtab", ".comment"]
+    let tables = [".dynstr", ".strtab"]
         .iter()
         .filter_map(|name| image.section(name));
     for bytes in tables.filter_map(|section| image.section_bytes(section)) {
@@ -65,5 +75,5 @@ fn other_compiler(image: &Image) -> Option<&'static str> {
             return Some("TinyGo");
         }
     }
-    None
+    find(image.data(), b"/libgo/go/runtime/").map(|_| "gccgo")
 }

@@ -138,13 +138,9 @@ fn only_version_string<'a>(image: &'a Image, module: &Moduledata) -> Option<&'a 
         .take_while(|(at, _)| *at < end)
         .filter(|&(_, length)| (5..=MAX_VERSION).contains(&length));
     let strings = headers.filter_map(|(at, _)| go_string(image, Vaddr(at.0.checked_sub(8)?)));
-    let mut versions: Vec<&str> = strings.filter(|text| looks_like_version(text)).collect();
-    versions.sort_unstable();
-    versions.dedup();
-    match versions[..] {
-        [only] => Some(only),
-        _ => None,
-    }
+    let mut versions = strings.filter(|text| looks_like_version(text));
+    let first = versions.next()?;
+    versions.all(|other| other == first).then_some(first)
 }
 
 fn looks_like_version(text: &str) -> bool {

@@ -230,14 +230,6 @@ impl Image {
         })
     }
 
-    /// The addresses that DT_RELR lists, each of a pointer whose value lies in the file.
-    pub fn packed_relocations(&self) -> Vec<Vaddr> {
-        match self.dynamic.packed_table(self.data(), &self.loads) {
-            Some(table) => relocations::packed(table, &self.loads),
-            None => Vec::new(),
-        }
-    }
-
     /// Has gocc patched this file already? Told by the note section it leaves.
     pub fn is_already_patched(&self) -> bool {
         self.section(".note.gocc").is_some()

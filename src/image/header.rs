@@ -264,6 +264,10 @@ impl Parser<'_> {
             )));
         }
         let (start, count) = (header.e_shoff as usize, usize::from(header.e_shnum));
+        if count == 0 {
+            // The count lies elsewhere when there are more than 65279; no linker output has so many.
+            return Err(self.inconsistent("it has a section header table without a count"));
+        }
         let headers = SectionHeader::parse(self.data, start, count, context());
         let headers =
             headers.map_err(|error| self.inconsistent(format!("section headers: {error}")))?;

@@ -1,6 +1,6 @@
 //! The dynamic section's part of an image: which pointers the dynamic loader fills in at start.
 
-use super::header::{bytes_from, load_at};
+use super::header::bytes_from;
 use super::{Segment, Vaddr};
 
 const R_X86_64_RELATIVE: u32 = 8;
@@ -78,10 +78,6 @@ impl DynamicInfo {
     ) -> Option<&'a [u8]> {
         table_bytes(self.rela, data, loads)
     }
-
-    pub(super) fn packed_table<'a>(&self, data: &'a [u8], loads: &[Segment]) -> Option<&'a [u8]> {
-        table_bytes(self.relr, data, loads)
-    }
 }
 
 fn table_bytes<'a>((at, size): (u64, u64), data: &'a [u8], loads: &[Segment]) -> Option<&'a [u8]> {
@@ -117,52 +113,9 @@ pub(super) fn relative(table: &[u8]) -> Vec<RelativeRelocation> {
     found
 }
 
-/// The places an `Elf64_Relr` table lists: an even word is a place, an odd one is a bit map of the
-/// 63 words that follow the last place.
-pub(super) fn packed(table: &[u8], loads: &[Segment]) -> Vec<Vaddr> {
-    let mut places = Vec::new();
-    let mut next = 0u64;
-    for word in table.chunks_exact(8).map(|word| read_u64(word, 0)) {
-        if word & 1 == 0 {
-            places.push(Vaddr(word));
-            next = word.wrapping_add(8);
-            continue;
-        }
-        let bits = (0..63u64).filter(|bit| word >> (bit + 1) & 1 == 1);
-        places.extend(bits.map(|bit| Vaddr(next.wrapping_add(bit * 8))));
-        next = next.wrapping_add(63 * 8);
-    }
-    places.retain(|&place| load_at(loads, place).is_some());
-    places
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn load() -> Segment {
-        let (offset, vaddr) = (super::super::FileOffset(0), Vaddr(0x1000));
-        Segment {
-            kind: 1,
-            flags: 6,
-            offset,
-            vaddr,
-            file_size: 0x1000,
-            mem_size: 0x1000,
-            align: 0x1000,
-        }
-    }
-
-    #[test]
-    fn packed_words_and_bit_maps() {
-        // 0x1000; then bits 0 and 2: the words 8 and 24 bytes behind it.
-        let words = [0x1000u64, 0b1011];
-        let table: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        assert_eq!(
-            packed(&table, &[load()]),
-            [Vaddr(0x1000), Vaddr(0x1008), Vaddr(0x1018)]
-        );
-    }
 
     #[test]
     fn relative_entries_are_sorted_and_others_left_out() {

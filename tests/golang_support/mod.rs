@@ -63,7 +63,7 @@ pub const EXTERNAL_PIE: Flavour = Flavour {
 };
 pub const RACE: Flavour = Flavour {
     name: "race",
-    flags: &["-race"],
+    flags: &["-race", "-gcflags=-d=checkptr=0"],
     environment: &[("CGO_ENABLED", "1")],
     strip: false,
 };
@@ -181,7 +181,8 @@ fn build_now(source: &Path, root: &Path, flavour: Flavour, target: &Path) {
         .arg(&built)
         .arg(".")
         .current_dir(place.path());
-    go.env_remove("GOFLAGS")
+    go.env("GOFLAGS", "")
+        .env("GOENV", "off")
         .env_remove("GOEXPERIMENT")
         .env("GOROOT", root)
         .env("GOTOOLCHAIN", "local");
