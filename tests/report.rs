@@ -377,14 +377,15 @@ fn losses_are_told() {
 fn stats_count_by_the_users_function() {
     let demo = Demo::unpack();
     let (renewing, sweeping) = (demo.renewing(), demo.sweeping());
-    let clone = demo.entry("runtime.mapassign_faststr") + 1;
+    // A stack that has nothing but the runtime counts for its innermost function.
+    let machinery = demo.entry("runtime.mapassign_faststr") + 1;
     let mut ring = demo.ring(0);
     let mut records = vec![record(layout::OP_ASSIGN, 7, &renewing); 5];
     records.extend(vec![record(layout::OP_ITERATE, 6, &sweeping); 3]);
-    records.push(record(layout::OP_READ, 6, &[clone]));
+    records.push(record(layout::OP_READ, 6, &[machinery]));
     records.push(record(99, 6, &sweeping));
     ring.write_lane(0, &records);
-    ring.write_lane(1, &vec![record(layout::OP_READ, 8, &renewing); 2]);
+    ring.write_lane(1, &[record(layout::OP_READ, 8, &renewing); 2]);
     ring.control.dropped_no_p = 1;
     let output = gocc(&[&"stats", &"--json", &ring.save(demo.path(), "gocc-1.ring")]);
     assert_eq!(output.status.code(), Some(0));

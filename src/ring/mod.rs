@@ -11,6 +11,7 @@ mod conflicts;
 mod error;
 mod event;
 mod lane;
+/// The file's layout, one definition for the reader and for the code inside the target.
 #[path = "../../stubs/layout.rs"]
 pub mod layout;
 mod locate;

@@ -121,7 +121,7 @@ impl RingBuilder {
 /// An operation of goroutine `goid`, called from these addresses.
 pub fn record(op: u8, goid: u64, pcs: &[u64]) -> Record {
     let mut record = Record::new_zeroed();
-    record.map = 0xc000_0123_40;
+    record.map = 0xc0_0001_2340;
     record.who = goid | u64::from(op) << 48;
     record.seed = 0x1d2c_3b4a;
     record.clock = 42;
@@ -149,7 +149,7 @@ pub fn conflict(evidence: u32, after_ns: u64, sides: [Side; 2]) -> Conflict {
     let mut conflict = Conflict::new_zeroed();
     conflict.state = layout::CONFLICT_COMMITTED;
     conflict.evidence = evidence;
-    conflict.map = 0xc000_0123_40;
+    conflict.map = 0xc0_0001_2340;
     conflict.seed = 0x1d2c_3b4a;
     conflict.monotonic_ns = 5_000_000_000 + after_ns;
     // Three ticks a nanosecond.
