@@ -224,6 +224,7 @@ fn short_name(symbol: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
     #[test]
     fn has_its_entry_points_and_unwind_information_everywhere() {
@@ -233,6 +234,75 @@ mod tests {
         }
         let covered: u32 = shim.functions.iter().map(|function| function.size).sum();
         assert_eq!(covered, shim.code_size);
+    }
+
+    /// Deepest stack of a function in bytes, its callees' and their return addresses included; from
+    /// the code itself. Recursion and indirect calls have no bound and fail.
+    fn deepest_stack(shim: &Shim, function: &ShimFunction, callers: &mut Vec<u32>) -> u32 {
+        assert!(
+            !callers.contains(&function.start),
+            "{} is recursive",
+            function.name
+        );
+        callers.push(function.start);
+        let code = &shim.image[function.start as usize..(function.start + function.size) as usize];
+        let mut decoder = Decoder::with_ip(64, code, function.start.into(), DecoderOptions::NONE);
+        let mut deepest = function
+            .sp_deltas
+            .iter()
+            .map(|delta| delta.bytes)
+            .max()
+            .unwrap_or(0);
+        for instruction in decoder.iter() {
+            let flow = instruction.flow_control();
+            assert_ne!(
+                flow,
+                FlowControl::IndirectCall,
+                "in {}: {instruction}",
+                function.name
+            );
+            let leaves = matches!(
+                flow,
+                FlowControl::Call
+                    | FlowControl::UnconditionalBranch
+                    | FlowControl::ConditionalBranch
+            );
+            let target = instruction.near_branch_target() as u32;
+            let inside = (function.start..function.start + function.size).contains(&target);
+            if !leaves || inside || target >= shim.code_size {
+                continue;
+            }
+            let callee = shim.functions.iter().find(|callee| callee.start == target);
+            let callee = callee
+                .unwrap_or_else(|| panic!("{} calls into the middle of something", function.name));
+            let at = instruction.ip() as u32 - function.start;
+            let here = function
+                .sp_deltas
+                .iter()
+                .rev()
+                .find(|delta| delta.at <= at)
+                .map_or(0, |delta| delta.bytes);
+            deepest = deepest.max(here + 8 + deepest_stack(shim, callee, callers));
+        }
+        callers.pop();
+        deepest
+    }
+
+    /// Below a passed stack check at least 800 bytes of a goroutine's stack are free (StackSmall lets a frame
+    /// reach 128 below the guard, which is 928 above the stack's end; internal/abi/stack.go, runtime/stack.go).
+    /// A failed check calls from inside a frame, where no more than that is free; the bound leaves 300.
+    #[test]
+    fn slow_paths_need_less_stack_than_a_passed_check_leaves() {
+        /// Return address, and what a hook saves around its call.
+        const HOOK: u32 = 8 + 4 * 8;
+        let shim = Shim::load().unwrap_or_else(|error| panic!("{error}"));
+        for name in ["gocc_conflict", "gocc_death"] {
+            let function = shim.functions.iter().find(|function| function.name == name);
+            let function = function.unwrap_or_else(|| panic!("no {name}"));
+            let needed = HOOK + deepest_stack(&shim, function, &mut Vec::new());
+            println!("{name} needs {needed} bytes of stack");
+            assert!(needed <= 500, "{name} needs {needed} bytes");
+        }
     }
 
     #[test]
