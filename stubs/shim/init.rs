@@ -158,6 +158,10 @@ fn create(options: &Options, path: &mut Path) -> Result<usize, sys::Errno> {
 }
 
 fn map_ring(config: &Config, shape: &Shape, fd: usize) -> Result<usize, sys::Errno> {
+    const EFBIG: sys::Errno = 27;
+    if !sys::may_make_file_of(shape.file_size()) {
+        return Err(EFBIG);
+    }
     sys::reserve(fd, shape.file_size())?;
     let lanes_size = shape.lanes as usize * shape.lane_size;
     // SAFETY: address 0 lets the kernel choose.
@@ -278,9 +282,29 @@ fn stay_dormant(message: &[u8], path: &[u8], errno: sys::Errno) {
     sys::write_stderr(b"gocc: ");
     sys::write_stderr(message);
     sys::write_stderr(path);
-    sys::write_stderr(b": errno ");
+    sys::write_stderr(b": ");
+    sys::write_stderr(describe(errno));
+    sys::write_stderr(b" (errno ");
     sys::write_stderr(number);
-    sys::write_stderr(b"; hooks stay dormant\n");
+    sys::write_stderr(b"); hooks stay dormant; GOCC=dir=DIRECTORY chooses another place\n");
+}
+
+/// The errors that creating and reserving a file meets in practice.
+fn describe(errno: sys::Errno) -> &'static [u8] {
+    match errno {
+        1 | 13 => b"not allowed",
+        2 => b"no such directory",
+        12 => b"out of memory or address space",
+        17 => b"exists already",
+        20 => b"not a directory",
+        23 | 24 => b"too many open files",
+        27 => b"larger than the process may make files",
+        28 | 122 => b"no space left",
+        30 => b"read-only file system",
+        40 => b"a symbolic link",
+        95 => b"the file system cannot reserve space",
+        _ => b"failed",
+    }
 }
 
 /// Formats a number; the digits lie at the buffer's end.

@@ -13,6 +13,7 @@ pub const EXIT: usize = 60;
 pub const FTRUNCATE: usize = 77;
 pub const UNLINK: usize = 87;
 pub const READLINK: usize = 89;
+pub const GETRLIMIT: usize = 97;
 pub const GETEUID: usize = 107;
 pub const SCHED_GETAFFINITY: usize = 204;
 pub const CLOCK_GETTIME: usize = 228;
@@ -88,6 +89,18 @@ pub fn readlink(path: &core::ffi::CStr, buffer: &mut [u8]) -> Result<usize, Errn
             READLINK,
             [path, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0],
         )
+    }
+}
+
+/// Whether the process may make a file of that size: with RLIMIT_FSIZE below it, trying would be
+/// answered with SIGXFSZ, which ends the program (setrlimit(2)).
+pub fn may_make_file_of(size: usize) -> bool {
+    const RLIMIT_FSIZE: usize = 1;
+    let mut limits = [0usize; 2];
+    // SAFETY: `limits` has struct rlimit's layout.
+    match unsafe { syscall(GETRLIMIT, [RLIMIT_FSIZE, limits.as_mut_ptr() as usize, 0, 0, 0, 0]) } {
+        Ok(_) => size <= limits[0],
+        Err(_) => true,
     }
 }
 
