@@ -25,6 +25,7 @@ mod verify_code;
 mod verify_elf;
 pub mod write;
 mod write_file;
+mod write_hash;
 mod write_layout;
 mod write_sections;
 
@@ -37,7 +38,7 @@ use crate::image::{Image, ImageError};
 use planner::{PlanError, PlanOptions};
 use std::path::PathBuf;
 use verify::VerifyError;
-use write::{WriteError, WriteOptions};
+use write::{InputHash, WriteError};
 
 /// Why a file was not patched.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,8 @@ pub fn patch_file(request: &PatchRequest) -> Result<PatchSummary, PatchError> {
         path: path(),
         source,
     })?;
+    // From here on a refusal is unlikely, and hashing takes as long as copying.
+    let hash = InputHash::start(&image);
     let options = PlanOptions {
         mode: request.mode,
         dir: request.dir.clone(),
@@ -116,7 +119,7 @@ pub fn patch_file(request: &PatchRequest) -> Result<PatchSummary, PatchError> {
             source,
         })?;
     }
-    let draft = write::draft(&image, &plan, &request.output, &WriteOptions::default())?;
+    let draft = write::draft(&image, &plan, &request.output, hash)?;
     if request.verify {
         let verified = verify::verify(&go, &plan, draft.path());
         verified.map_err(|source| PatchError::Verify {

@@ -12,6 +12,7 @@ use super::elf_out::{EHDR_SIZE, Headers, PHDR_SIZE, slice};
 use super::plan::PatchPlan;
 use super::verify_code::{self, CodeError};
 use super::verify_elf::{self, ElfError};
+use super::write_hash::Reader;
 use crate::golang::GoBinary;
 use crate::image::{FileOffset, Image, ImageError, Vaddr};
 use serde::Serialize;
@@ -93,7 +94,7 @@ pub fn verify_image(
     let headers = Headers::parse(output.data()).map_err(ElfError::from)?;
     let changed = planned_changes(input, plan, &headers)?;
     std::thread::scope(|scope| {
-        let bytes = scope.spawn(|| compare(input.data(), output.data(), &changed));
+        let bytes = scope.spawn(|| compare(input, output, &changed));
         verify_elf::check(input, plan, output, &headers)?;
         let checked = verify_code::check(go, plan, output)?;
         bytes
@@ -148,18 +149,21 @@ fn planned_changes<'a>(
 }
 
 /// Compares everything outside of the planned changes, and the edits.
-fn compare(input: &[u8], output: &[u8], changes: &[Change<'_>]) -> Result<(), VerifyError> {
-    let sizes = (input.len() as u64, output.len() as u64);
-    let short = || VerifyError::Short {
-        output: sizes.1,
-        input: sizes.0,
-    };
-    let kept = output.get(..input.len()).ok_or_else(short)?;
+fn compare(input: &Image, output: &Image, changes: &[Change<'_>]) -> Result<(), VerifyError> {
+    let (len, output_len) = (input.data().len(), output.data().len());
+    if output_len < len {
+        return Err(VerifyError::Short {
+            output: output_len as u64,
+            input: len as u64,
+        });
+    }
+    let mut files = (Reader::new(input), Reader::new(output));
     let mut at = 0;
     for change in changes {
-        same(input, kept, at, change.start)?;
+        same(&mut files, at, change.start)?;
         if let Some(edit) = change.edit
-            && slice(kept, change.start as u64, edit.new.len() as u64) != Some(edit.new.as_slice())
+            && slice(output.data(), change.start as u64, edit.new.len() as u64)
+                != Some(edit.new.as_slice())
         {
             return Err(VerifyError::Edit {
                 at: edit.at,
@@ -168,28 +172,31 @@ fn compare(input: &[u8], output: &[u8], changes: &[Change<'_>]) -> Result<(), Ve
         }
         at = change.end;
     }
-    same(input, kept, at, input.len())
+    same(&mut files, at, len)
 }
 
-/// Both have the same length; `start` may lie behind `end` where ranges touch.
-fn same(input: &[u8], output: &[u8], start: usize, end: usize) -> Result<(), VerifyError> {
-    let (old, new) = (
-        input.get(start..end).unwrap_or_default(),
-        output.get(start..end).unwrap_or_default(),
-    );
-    if old == new {
-        return Ok(());
+/// Both files reach to `end`; `start` may lie behind it where ranges touch.
+fn same(files: &mut (Reader<'_>, Reader<'_>), start: usize, end: usize) -> Result<(), VerifyError> {
+    let mut next = start;
+    while next < end {
+        let at = next;
+        // Up to a multiple of the size, since the kernel copies aligned bytes several times faster.
+        let len = (Reader::MOST - at % Reader::MOST).min(end - at);
+        next += len;
+        let (old, new) = (files.0.at(at, len), files.1.at(at, len));
+        if old == new && old.is_some() {
+            continue;
+        }
+        let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+        let differing = old.iter().zip(new).position(|(old, new)| old != new);
+        let at_byte = differing.unwrap_or(old.len().min(new.len()));
+        let byte = |bytes: &[u8]| bytes.get(at_byte).copied().unwrap_or_default();
+        let (old, new) = (byte(old), byte(new));
+        return Err(VerifyError::Unplanned {
+            at: FileOffset((at + at_byte) as u64),
+            old,
+            new,
+        });
     }
-    let differing = old
-        .iter()
-        .zip(new)
-        .zip(start..)
-        .find(|((old, new), _)| old != new);
-    differing.map_or(Ok(()), |((old, new), at)| {
-        Err(VerifyError::Unplanned {
-            at: FileOffset(at as u64),
-            old: *old,
-            new: *new,
-        })
-    })
+    Ok(())
 }

@@ -7,12 +7,10 @@ use super::write_file::Pending;
 use super::write_layout::{Layout, lay_out};
 use crate::image::Image;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::panic::resume_unwind;
 use std::path::Path;
-use std::thread::ScopedJoinHandle;
 
 pub use super::write_file::FileError;
+pub use super::write_hash::InputHash;
 pub use super::write_layout::LayoutError;
 pub use super::write_sections::SectionError;
 
@@ -47,11 +45,15 @@ pub struct WriteReport {
     pub changed_ranges: usize,
 }
 
-/// A complete output that has not got its name yet, so that it can be checked first. Dropping it
-/// removes it.
+/// A complete output that has not got its name yet, so that it can be checked first. Only the
+/// input's SHA-256 may be missing. Dropping it removes it.
 pub struct Draft {
     pending: Pending,
-    report: WriteReport,
+    hash: InputHash,
+    sha256_at: Vec<u64>,
+    output_size: u64,
+    program_headers_moved: bool,
+    changed_ranges: usize,
 }
 
 impl Draft {
@@ -60,13 +62,22 @@ impl Draft {
         self.pending.temporary_path()
     }
 
-    /// Gives the output its name.
+    /// Waits for the input's SHA-256, stores it, and gives the output its name.
     ///
     /// # Errors
-    /// When the output cannot be renamed; nothing is left behind then.
+    /// When the input cannot be read or the output not renamed; nothing is left behind then.
     pub fn publish(self) -> Result<WriteReport, WriteError> {
+        let input_sha256 = self.hash.get()?;
+        for at in &self.sha256_at {
+            self.pending.write(*at, &input_sha256)?;
+        }
         self.pending.finish()?;
-        Ok(self.report)
+        Ok(WriteReport {
+            output_size: self.output_size,
+            input_sha256,
+            program_headers_moved: self.program_headers_moved,
+            changed_ranges: self.changed_ranges,
+        })
     }
 }
 
@@ -80,10 +91,13 @@ pub fn write(
     output: &Path,
     options: &WriteOptions,
 ) -> Result<WriteReport, WriteError> {
-    draft(image, plan, output, options)?.publish()
+    let hash = options.input_sha256.map(InputHash::known);
+    let hash = hash.unwrap_or_else(|| InputHash::start(image));
+    draft(image, plan, output, hash)?.publish()
 }
 
-/// As [`write`], under a temporary name beside the output.
+/// As [`write`], under a temporary name beside the output. The input's hash is better started
+/// early: it takes as long as the copy.
 ///
 /// # Errors
 /// As [`write`].
@@ -91,44 +105,19 @@ pub fn draft(
     image: &Image,
     plan: &PatchPlan,
     output: &Path,
-    options: &WriteOptions,
+    hash: InputHash,
 ) -> Result<Draft, WriteError> {
-    let data = image.data();
-    let layout = lay_out(data, plan)?;
+    let layout = lay_out(image.data(), plan)?;
     let pending = Pending::create(image.path(), output, layout.file_size)?;
-    let input_sha256 = std::thread::scope(|scope| {
-        let hashing = match options.input_sha256 {
-            Some(known) => Hash::Known(known),
-            None => Hash::Running(scope.spawn(|| sha256(data))),
-        };
-        fill(&pending, image, &layout)?;
-        Ok::<_, WriteError>(hashing.get())
-    })?;
-    for at in &layout.sha256_at {
-        pending.write(*at, &input_sha256)?;
-    }
-    let report = WriteReport {
+    fill(&pending, image, &layout)?;
+    Ok(Draft {
+        pending,
+        hash,
         output_size: layout.file_size,
-        input_sha256,
         program_headers_moved: layout.table_home != TableHome::InPlace,
         changed_ranges: layout.restored_ranges,
-    };
-    Ok(Draft { pending, report })
-}
-
-/// The input's SHA-256, perhaps not computed yet.
-enum Hash<'scope> {
-    Known([u8; 32]),
-    Running(ScopedJoinHandle<'scope, [u8; 32]>),
-}
-
-impl Hash<'_> {
-    fn get(self) -> [u8; 32] {
-        match self {
-            Hash::Known(hash) => hash,
-            Hash::Running(thread) => thread.join().unwrap_or_else(|e| resume_unwind(e)),
-        }
-    }
+        sha256_at: layout.sha256_at,
+    })
 }
 
 fn fill(pending: &Pending, image: &Image, layout: &Layout<'_>) -> Result<(), FileError> {
@@ -137,9 +126,4 @@ fn fill(pending: &Pending, image: &Image, layout: &Layout<'_>) -> Result<(), Fil
         .pieces
         .iter()
         .try_for_each(|piece| pending.write(piece.at, &piece.bytes))
-}
-
-/// SHA-256 of some bytes.
-pub(super) fn sha256(data: &[u8]) -> [u8; 32] {
-    Sha256::digest(data).into()
 }

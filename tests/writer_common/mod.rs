@@ -6,6 +6,7 @@ use gocc::image::{Image, Vaddr};
 use gocc::patch::plan::{Edit, NewSegment, NewSymbol, Outcome, PatchPlan, Provenance, SiteOutcome};
 use gocc::patch::space::first_free_vaddr;
 use object::{Object, ObjectSymbol};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -141,9 +142,13 @@ pub fn scratch() -> tempfile::TempDir {
 
 /// Runs a program and demands that it succeeds.
 pub fn run(command: &mut Command) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let output = loop {
+        match command.output() {
+            // Another test's child holds the file it has just written, until it calls exec itself.
+            Err(e) if e.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            result => break result.unwrap_or_else(|e| panic!("{command:?}: {e}")),
+        }
+    };
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}\n{}",
