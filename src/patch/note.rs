@@ -322,6 +322,7 @@ fn hex_string<S: serde::Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S:
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
