@@ -201,18 +201,33 @@ fn stopped_by_the_runtime_other_side_unknown() {
 }
 
 #[test]
-fn a_flag_alone_is_a_suspicion() {
+fn the_flag_proves_a_writer() {
     let demo = Demo::unpack();
     let latest = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_LATEST);
     insta::assert_snapshot!(text_of(&demo, latest));
-    // Never confirmed: one goroutine twice, or two that only read.
+    // One that reads is not the writer.
+    let mut reader = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    reader.sides[1].op = layout::OP_READ;
+    let text = text_of(&demo, reader);
+    assert!(
+        text.contains("nothing was recorded about the writer"),
+        "{text}"
+    );
+    assert!(!text.contains("caught in the act"), "{text}");
+}
+
+#[test]
+fn what_proves_nothing_is_a_suspicion() {
+    let demo = Demo::unpack();
     let mut alone = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
     alone.sides[1].goid = alone.sides[0].goid;
-    let mut readers = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
-    readers.sides[1].op = layout::OP_READ;
+    let mut nobody = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE);
+    nobody.sides[0].goid = 0;
+    let mut nothing = demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_LATEST);
+    nothing.sides[0].op = 99;
     let mut unheard_of = demo.conflict(99, layout::SIDE_INSIDE);
     unheard_of.sides[1].certainty = 77;
-    for conflict in [alone, readers, unheard_of] {
+    for conflict in [alone, nobody, nothing, unheard_of] {
         let text = text_of(&demo, conflict);
         assert!(
             text.contains("WARNING: CONCURRENT MAP ACCESS (suspect: "),

@@ -32,8 +32,16 @@ fn both_inside(conflict: &Conflict) -> bool {
 
 /// A goroutine about to use the map saw it marked as being written, and only writers mark it.
 fn proves_a_writer(conflict: &Conflict) -> bool {
-    let [noticed, _] = &conflict.sides;
-    noticed.goid != 0 && operation(noticed).is_some() && conflict.map != 0
+    let [noticed, found] = &conflict.sides;
+    let by_itself = found.goid == noticed.goid;
+    noticed.goid != 0 && !by_itself && operation(noticed).is_some() && conflict.map != 0
+}
+
+/// The second side is another goroutine than the first, and its operation writes.
+fn found_a_writer(conflict: &Conflict) -> bool {
+    let [noticed, found] = &conflict.sides;
+    let is_known = found.goid != 0 && found.goid != noticed.goid;
+    is_known && operation(found).is_some_and(Operation::writes)
 }
 
 /// The operation of a side, if it has one.
@@ -54,15 +62,15 @@ fn caught_in_the_act() -> Evidence {
 fn runtime_fatal(conflict: &Conflict) -> Evidence {
     let [noticed, found] = &conflict.sides;
     let is_known = found.goid != 0 && found.goid != noticed.goid;
-    let writes = operation(found).is_some_and(Operation::writes);
+    let writes = found_a_writer(conflict);
     let statement = match found.certainty {
-        layout::SIDE_INSIDE if is_known && writes => {
+        layout::SIDE_INSIDE if writes => {
             "the runtime's own check failed while the other goroutine was inside its operation"
         }
-        layout::SIDE_JUST_LEFT if is_known && writes => {
+        layout::SIDE_JUST_LEFT if writes => {
             "the runtime proved the conflict; the other goroutine had just left an operation that wrote to the map"
         }
-        layout::SIDE_LATEST if is_known && writes => {
+        layout::SIDE_LATEST if writes => {
             "the runtime proved the conflict; the other goroutine was the last one known to have written to the map"
         }
         layout::SIDE_INSIDE | layout::SIDE_JUST_LEFT | layout::SIDE_LATEST if is_known => {
@@ -80,13 +88,12 @@ fn runtime_fatal(conflict: &Conflict) -> Evidence {
 
 /// As with the runtime's check: the flag proves a writer; which one, the second side's certainty says.
 fn writing_flag(conflict: &Conflict) -> Evidence {
-    let [_, found] = &conflict.sides;
-    let statement = match found.certainty {
-        layout::SIDE_JUST_LEFT => {
+    let statement = match conflict.sides[1].certainty {
+        layout::SIDE_JUST_LEFT if found_a_writer(conflict) => {
             "a goroutine came to the map while it was being written; the other goroutine had just left an \
              operation that wrote to it"
         }
-        layout::SIDE_LATEST => {
+        layout::SIDE_LATEST if found_a_writer(conflict) => {
             "a goroutine came to the map while it was being written; the other goroutine was the last one \
              known to have written to it"
         }
