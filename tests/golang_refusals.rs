@@ -8,7 +8,7 @@
 mod golang_support;
 
 use gocc::golang::{GoBinary, GoError, LayoutSource};
-use gocc::image::{Image, ImageError};
+use gocc::image::{Image, ImageError, Vaddr};
 use golang_support::{EXTERNAL_PIE, Flavour, PIE, PLAIN, STRIPPED, Untested, VERSIONS, build};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,12 @@ const PLUGIN: Flavour = Flavour {
     name: "plugin",
     flags: &["-buildmode=plugin"],
     ..C_SHARED
+};
+
+const LOCK_RANKING: Flavour = Flavour {
+    name: "lock-ranking",
+    environment: &[("CGO_ENABLED", "0"), ("GOEXPERIMENT", "staticlockranking")],
+    ..PLAIN
 };
 
 /// A program of the newest Go; `None`, and a word about it, when it cannot be had.
@@ -189,6 +195,23 @@ fn unsupported_versions() {
 }
 
 #[test]
+fn experiments_that_change_structs() {
+    let Some(path) = newest(LOCK_RANKING) else {
+        return;
+    };
+    let image = Image::open(&path).unwrap();
+    assert_eq!(
+        GoBinary::parse(&image).unwrap().layout_source,
+        LayoutSource::Dwarf
+    );
+    let error = go_error(without_sections(&std::fs::read(path).unwrap()));
+    assert!(
+        matches!(&error, GoError::UnknownExperiment { experiment } if experiment == "staticlockranking"),
+        "{error}"
+    );
+}
+
+#[test]
 fn newer_versions_with_dwarf_are_read() {
     let Some(path) = newest(PLAIN) else { return };
     let bytes = replace(&std::fs::read(path).unwrap(), b"go1.27.3", b"go1.28.3");
@@ -308,4 +331,38 @@ fn check_bare(good: Vec<u8>, bare: Vec<u8>, path: &Path) {
         found.functions_named("main.main"),
         expected.functions_named("main.main")
     );
+}
+
+#[test]
+fn addresses_translate_both_ways() {
+    for flavour in [PLAIN, PIE, EXTERNAL_PIE] {
+        let Some(path) = newest(flavour) else { return };
+        let image = Image::open(&path).unwrap();
+        assert_eq!(image.is_pie(), flavour.name != "plain");
+        assert!(image.loads().len() >= 3);
+        for load in image.loads() {
+            let last = Vaddr(load.vaddr.0 + load.file_size - 1);
+            assert_eq!(image.offset_of(load.vaddr), Some(load.offset));
+            for at in [load.vaddr, last] {
+                let offset = image.offset_of(at).unwrap();
+                assert_eq!(image.vaddr_of(offset), Some(at));
+                assert_eq!(
+                    image.bytes_at(at, 1).unwrap()[0],
+                    image.data()[offset.0 as usize]
+                );
+            }
+            assert_eq!(image.bytes_at(last, 2), None);
+        }
+        let bss = image.section(".bss").unwrap();
+        assert_eq!(
+            (image.offset_of(bss.vaddr), image.section_bytes(bss)),
+            (None, None)
+        );
+        assert_eq!(image.offset_of(Vaddr(u64::MAX)), None);
+        let text = image.section(".text").unwrap();
+        assert_eq!(
+            image.section_bytes(text),
+            image.bytes_at(text.vaddr, text.size)
+        );
+    }
 }

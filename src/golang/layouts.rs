@@ -1,5 +1,16 @@
 //! The checked-in table of struct layouts by Go version, for executables without DWARF.
-//! `scripts/layouts` regenerates layouts.json from toolchains.
+//! `scripts/layouts` regenerates layouts.json from toolchains; tests/golang_layouts.rs compares it
+//! with the first and the last release of each version.
+//!
+//! Where the fields are declared, in Go's source tree:
+//!
+//! - `g_*`: src/runtime/runtime2.go, `type g struct`; `g_stack_*` also `type stack struct`
+//! - `m_*`, `p_id`: src/runtime/runtime2.go, `type m struct` and `type p struct`
+//! - `moduledata_*` and [`ModuleOffsets`]: src/runtime/symtab.go, `type moduledata struct`
+//! - `map_*`, `iter_*` with [`MapImpl::Hmap`]: `type hmap struct` and `type hiter struct` in
+//!   src/runtime/map.go, from 1.24 on src/runtime/map_noswiss.go; the mask is its `hashWriting`
+//! - `map_*`, `iter_*` with [`MapImpl::Swiss`]: src/internal/runtime/maps, `type Map struct` in
+//!   map.go (`writing` is toggled as a whole byte) and `type Iter struct` in table.go
 
 use super::{Layout, MapImpl};
 use serde::{Deserialize, Serialize};
@@ -43,8 +54,9 @@ pub fn lookup(minor: u32, map: MapImpl) -> Option<Entry> {
         .find(|entry| entry.map == map && (entry.first..=entry.last).contains(&minor))
 }
 
-/// Experiments that change the structs in the table (src/internal/goexperiment/flags.go; lock
-/// ranking adds fields to `runtime.m`).
+/// Experiments that may change the structs in the table: lock ranking puts a field into every
+/// `runtime.mutex` (src/runtime/lockrank_on.go). The other experiments of 1.18 to 1.27 that declare
+/// structs of their own (pagetrace, greenteagc, spinbitmutex) do so behind the fields listed here.
 const STRUCT_EXPERIMENTS: [&str; 1] = ["staticlockranking"];
 
 /// An experiment in a version string that makes the table useless.

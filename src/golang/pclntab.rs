@@ -83,8 +83,8 @@ impl<'a> Pclntab<'a> {
         let sound = |record: Record| {
             let own_entry = self.u32_field(record, 0)? == record.entry;
             let tail = *self.funcs.get(self.tail(record)? + 3)?;
-            let name = self.names.get(self.name_offset(record)?)?;
-            Some(record.entry <= record.end && own_entry && tail < 64 && *name != 0)
+            self.names.get(self.name_offset(record)?)?;
+            Some(record.entry <= record.end && own_entry && tail < 64)
         };
         self.record(index).and_then(sound).unwrap_or(false)
     }

@@ -209,6 +209,11 @@ mod tests {
             experiments("go1.24.11 X:noswissmap,foo").collect::<Vec<_>>(),
             ["noswissmap", "foo"]
         );
+        // With a hyphen in front since 1.26 or so.
+        assert_eq!(
+            experiments("go1.27.3-X:staticlockranking").collect::<Vec<_>>(),
+            ["staticlockranking"]
+        );
         assert_eq!(experiments("go1.24.11").count(), 0);
     }
 }
