@@ -234,6 +234,11 @@ impl Report {
 impl Finding {
     /// Whether the sides name marked lines.
     pub fn names(&self, sides: &[MarkedLine], case: Option<&str>) -> Ends {
+        let goroutine =
+            |side: &SideOfFinding| side.goroutine.as_ref().map(|known| known["id"].clone());
+        if goroutine(&self.sides[0]) == goroutine(&self.sides[1]) {
+            return Ends::None;
+        }
         match self
             .sides
             .iter()
