@@ -238,6 +238,9 @@ func assignSections() {
 	expect("opDivAssign", "assign", 2*n)
 	opAppend()
 	expect("opAppend", "assign", n)
+	if raceEnabled && copiesAppend {
+		expect("opAppend", "read", n)
+	}
 	opAppendOther()
 	expect("opAppendOther", "read", n)
 	expect("opAppendOther", "assign", n)

@@ -10,7 +10,8 @@
 //
 //   - m[k] = v, m[k] += v and m[k] = append(m[k], v): one assign (the compiler makes one mapassign
 //     call and works through the returned pointer). m[k] /= v and m[k] %= v are one read and one
-//     assign, and in -race builds every op-assign is (cmd/compile/internal/walk/order.go, OASOP);
+//     assign, and in -race builds every op-assign is (cmd/compile/internal/walk/order.go, OASOP). So is
+//     the append in -race builds up to 1.21 (order.go, OINDEXMAP: the race detector needs the copy);
 //
 //   - a range over a map of n > 0 elements that runs to its end: n+1 iterator steps, the last of
 //     which finds nothing. A loop left at its j-th element: j steps;
