@@ -7,151 +7,15 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/demo.rs"]
+mod demo;
 mod support;
 
-use assert_cmd::Command;
-use gocc::golang::GoBinary;
-use gocc::image::Image;
+use demo::{Demo, gocc};
 use gocc::ring::layout::{self, Conflict};
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
-use std::path::{Path, PathBuf};
-use support::{RingBuilder, conflict, record, side};
+use std::path::Path;
+use support::record;
 use zerocopy::FromZeros;
-
-/// The demo program, and addresses in it.
-struct Demo {
-    directory: tempfile::TempDir,
-    program: PathBuf,
-    image: Image,
-}
-
-impl Demo {
-    fn unpack() -> Demo {
-        let directory = tempfile::tempdir().unwrap();
-        let program = directory.path().join("demo");
-        let packed = std::fs::File::open(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/testdata/demo/demo.bin.gz"
-        ))
-        .unwrap();
-        let mut file = std::fs::File::create(&program).unwrap();
-        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut file).unwrap();
-        let image = Image::open(&program).unwrap();
-        Demo {
-            directory,
-            program,
-            image,
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// A ring of a process that runs the demo at its link-time addresses plus `bias`.
-    fn ring(&self, bias: u64) -> RingBuilder {
-        let binary = GoBinary::parse(&self.image).unwrap();
-        let mut ring = RingBuilder::new(2);
-        ring.header.load_bias = bias;
-        ring.header.text_start = binary.text_start.0 + bias;
-        ring.header.text_end = binary.text_end.0 + bias;
-        ring.set_exe(&self.program, &binary.build_id.unwrap_or_default());
-        ring
-    }
-
-    /// Where the calls in `caller` to functions whose name starts with `callee` return to, in address
-    /// order.
-    fn returns(&self, caller: &str, callee: &str) -> Vec<u64> {
-        let binary = GoBinary::parse(&self.image).unwrap();
-        let function = binary.functions_named(caller).remove(0);
-        let code = self
-            .image
-            .bytes_at(function.entry, function.end.0 - function.entry.0)
-            .unwrap();
-        let mut found = Vec::new();
-        for instruction in Decoder::with_ip(64, code, function.entry.0, DecoderOptions::NONE) {
-            let target = gocc::image::Vaddr(instruction.near_branch_target());
-            let is_call = instruction.flow_control() == FlowControl::Call;
-            if is_call
-                && binary
-                    .function_at(target)
-                    .is_some_and(|callee_at| callee_at.name.starts_with(callee))
-            {
-                found.push(instruction.next_ip());
-            }
-        }
-        assert!(!found.is_empty(), "{caller} calls {callee}");
-        found
-    }
-
-    fn entry(&self, function: &str) -> u64 {
-        GoBinary::parse(&self.image)
-            .unwrap()
-            .functions_named(function)[0]
-            .entry
-            .0
-    }
-
-    /// The descriptor of the sessions' map type: the first argument of the assignment in Renew.
-    fn map_type(&self) -> u64 {
-        let binary = GoBinary::parse(&self.image).unwrap();
-        let function = binary.functions_named("main.(*Server).Renew").remove(0);
-        let code = self
-            .image
-            .bytes_at(function.entry, function.end.0 - function.entry.0)
-            .unwrap();
-        let decoder = Decoder::with_ip(64, code, function.entry.0, DecoderOptions::NONE);
-        let mut loads = decoder
-            .into_iter()
-            .filter(|at| at.mnemonic() == Mnemonic::Lea && at.op0_register() == Register::RAX);
-        loads
-            .find(Instruction::is_ip_rel_memory_operand)
-            .unwrap()
-            .ip_rel_memory_address()
-    }
-
-    /// A client's stack down to the assignment in Renew.
-    fn renewing(&self) -> Vec<u64> {
-        vec![
-            self.returns("main.(*Server).Renew", "runtime.mapassign_faststr")[0],
-            self.returns("main.(*Server).Handle", "main.(*Server).Renew")[0],
-            self.returns("main.client", "main.(*Server).Handle")[0],
-            self.entry("runtime.goexit") + 1,
-        ]
-    }
-
-    /// The janitor's stack down to the iteration step.
-    fn sweeping(&self) -> Vec<u64> {
-        vec![
-            self.returns("runtime.mapIterNext", "internal/runtime/maps.(*Iter).Next")[0],
-            self.returns("main.(*Server).Janitor", "runtime.mapIterNext")[0],
-            self.entry("runtime.goexit") + 1,
-        ]
-    }
-
-    /// Goroutine 7, started by main, renews a session while the janitor, goroutine 6, sweeps.
-    fn conflict(&self, evidence: u32, certainty: u8) -> Conflict {
-        let mut renewing = side(layout::OP_ASSIGN, certainty, 7, &self.renewing());
-        let mut sweeping = side(layout::OP_ITERATE, layout::SIDE_SELF, 6, &self.sweeping());
-        let go_statements = self.returns("main.main", "runtime.newproc");
-        sweeping.created_at = go_statements[0];
-        renewing.created_at = go_statements[1];
-        renewing.start_fn = self.entry("main.client");
-        renewing.parent_goid = 1;
-        sweeping.parent_goid = 1;
-        let mut conflict = conflict(evidence, 12_345_678, [sweeping, renewing]);
-        conflict.map_type = self.map_type();
-        conflict
-    }
-}
-
-fn gocc(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> std::process::Output {
-    let mut command = Command::cargo_bin("gocc").unwrap();
-    arguments.iter().for_each(|argument| {
-        command.arg(argument);
-    });
-    command.output().unwrap()
-}
 
 /// What it wrote to stdout, with the paths of this run replaced.
 fn stdout_of(output: &std::process::Output, demo: &Demo) -> String {
@@ -165,8 +29,11 @@ fn text_of(demo: &Demo, conflict: Conflict) -> String {
     let mut ring = demo.ring(0);
     ring.write_conflicts(&[conflict]);
     let output = gocc(&[&"report", &ring.save(demo.path(), "gocc-1.ring")]);
-    assert_eq!(output.status.code(), Some(66), "{output:?}");
-    stdout_of(&output, demo)
+    let text = stdout_of(&output, demo);
+    // Only what is proven sets the exit code.
+    let expected = if text.contains("(confirmed: ") { 66 } else { 0 };
+    assert_eq!(output.status.code(), Some(expected), "{output:?}");
+    text
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use super::clock::Clock;
 use super::conflicts::Collector;
 use super::executable::{AnalyzeError, Options, Source, by_executable, is_running, with_symbols};
-use super::model::{Analysis, Losses, RingSummary};
+use super::model::{Analysis, Losses, OperationStack, RingSummary};
+use super::stacks::{Counted, Stacks};
+use super::stream::Stream;
 use super::symbols::Symbolizer;
 use crate::ring::{Ring, RingError};
 use std::path::PathBuf;
@@ -15,13 +17,14 @@ use std::path::PathBuf;
 /// among that ring's problems.
 pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeError> {
     let mut collector = Collector::default();
+    let mut operations = Vec::new();
     let mut summaries = Vec::new();
     for group in by_executable(rings) {
         let Some(first) = group.first() else { continue };
         let of_group = with_symbols(first, options, |symbols, source| {
             group
                 .iter()
-                .map(|ring| read_ring(ring, symbols, source, &mut collector))
+                .map(|ring| read_ring(ring, symbols, source, &mut collector, &mut operations))
                 .collect::<Vec<_>>()
         })?;
         summaries.extend(of_group);
@@ -33,6 +36,7 @@ pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeE
         findings: collector.finish(),
         rings: summaries,
         lost,
+        operations,
     })
 }
 
@@ -41,6 +45,7 @@ fn read_ring(
     symbols: &mut Symbolizer<'_>,
     source: &Source,
     collector: &mut Collector,
+    operations: &mut Vec<OperationStack>,
 ) -> RingSummary {
     let mut summary = summary_of(ring, source);
     let clock = Clock::new(ring.header());
@@ -55,7 +60,8 @@ fn read_ring(
         }
         Err(error) => summary.problems.push(error.to_string()),
     }
-    count_losses(ring, &mut summary);
+    count_drops(ring, &mut summary);
+    operations.extend(read_lanes(ring, symbols, &mut summary));
     summary
 }
 
@@ -78,8 +84,8 @@ fn summary_of(ring: &Ring, source: &Source) -> RingSummary {
     }
 }
 
-/// What the counters say; the lanes' records are not read for it.
-fn count_losses(ring: &Ring, summary: &mut RingSummary) {
+/// What the hooks counted because they could not record it.
+fn count_drops(ring: &Ring, summary: &mut RingSummary) {
     match ring.control() {
         Ok(control) => {
             summary.lost.dropped_no_lane = control.dropped_no_lane;
@@ -87,12 +93,32 @@ fn count_losses(ring: &Ring, summary: &mut RingSummary) {
         }
         Err(error) => summary.problems.push(error.to_string()),
     }
-    for lane in ring.lanes() {
-        match lane {
-            Ok(lane) => summary.lost.overwritten += lane.loss().overwritten,
-            Err(error) => damaged_lane(&mut summary.lost, &mut summary.problems, &error),
+}
+
+/// One pass over all recorded operations.
+fn read_lanes(
+    ring: &Ring,
+    symbols: &mut Symbolizer<'_>,
+    summary: &mut RingSummary,
+) -> Vec<OperationStack> {
+    let mut stacks = Stacks::default();
+    let mut damaged = 0;
+    let ended = Stream::open(ring).for_each(|record| {
+        if let Counted::Damaged = stacks.count(record, ring, symbols) {
+            damaged += 1;
         }
+    });
+    summary.lost.damaged_records = damaged;
+    summary.lost.overwritten = ended.overwritten;
+    for error in &ended.errors {
+        damaged_lane(&mut summary.lost, &mut summary.problems, error);
     }
+    if stacks.beyond() > 0 {
+        let beyond = stacks.beyond();
+        let problem = format!("{beyond} operations have stacks too many to be told apart");
+        summary.problems.push(problem);
+    }
+    stacks.named(ring, symbols)
 }
 
 /// Notes a lane that cannot be read; the first one of a ring in words.

@@ -14,7 +14,9 @@ mod findings;
 pub mod frames;
 mod grade;
 pub mod model;
+mod stacks;
 mod stats;
+mod stream;
 mod symbols;
 
 pub use executable::{AnalyzeError, Options};

@@ -14,6 +14,22 @@ pub struct Analysis {
     pub rings: Vec<RingSummary>,
     /// What is known to be missing, over all rings.
     pub lost: Losses,
+    /// Recorded operations by stack. Not part of the JSON report: the formats for profiles have them.
+    #[serde(skip)]
+    pub operations: Vec<OperationStack>,
+}
+
+/// The operations of one kind that were recorded with one stack.
+#[derive(Clone, Debug)]
+pub struct OperationStack {
+    /// What was done.
+    pub operation: Operation,
+    /// The innermost calls (a record has room for few), innermost first.
+    pub stack: Vec<StackFrame>,
+    /// The stack goes on.
+    pub truncated: bool,
+    /// How often.
+    pub count: u64,
 }
 
 /// One pair of places that touch one map (or maps made in one way) without synchronisation.

@@ -3,7 +3,7 @@ use super::{EXIT_FINDINGS, cache, output, signals};
 use crate::analyze::model::Analysis;
 use crate::analyze::{self, Options};
 use crate::patch::Mode;
-use crate::report::{self, Format, TextOptions};
+use crate::report::{self, Format, ReportOptions};
 use crate::ring::Ring;
 use anyhow::{Context, bail};
 use std::ffi::{OsStr, OsString};
@@ -55,7 +55,7 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let (analysis, exit_code) = analyze_run(&rings)?;
     let text = render(&analysis, args.format)?;
     match &args.report {
-        Some(path) => output::to_file(path, &text)?,
+        Some(path) => super::report::deliver(&text, args.format, Some(path))?,
         None if analysis.findings.is_empty() => output::note_lines(&text),
         None => output::to_stderr(&text)?,
     }
@@ -95,7 +95,7 @@ pub fn analyze_run(rings: &RingDir) -> anyhow::Result<(Analysis, u8)> {
 /// A report as bytes, styled.
 pub fn render(analysis: &Analysis, format: Format) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
-    report::write(analysis, format, &TextOptions::default(), &mut text)
+    report::write(analysis, format, &ReportOptions::default(), &mut text)
         .context("cannot format the report")?;
     Ok(text)
 }

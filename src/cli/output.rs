@@ -54,6 +54,15 @@ pub fn to_stdout(text: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+/// Writes bytes to stdout that are not to be changed in any way.
+pub fn to_stdout_as_is(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to stdout"),
+    }
+}
+
 /// Writes styled text to stderr.
 pub fn to_stderr(text: &[u8]) -> anyhow::Result<()> {
     let mut stderr = anstream::stderr().lock();
@@ -71,6 +80,11 @@ pub fn to_file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
         write_plain(path, &plain.into_inner())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a file of bytes that are not to be changed in any way; it appears whole or not at all.
+pub fn to_file_as_is(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_plain(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn write_plain(path: &Path, text: &[u8]) -> io::Result<()> {

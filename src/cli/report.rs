@@ -1,16 +1,17 @@
 use super::progress::Progress;
 use super::{EXIT_FINDINGS, output};
+use crate::analyze::model::{Finding, Grade};
 use crate::analyze::{self, Options};
-use crate::report::{self, Format, TextOptions};
+use crate::report::{self, Counting, Format, ReportOptions};
 use crate::ring::{Ring, RingError, ring_files};
 use anyhow::{Context, anyhow, bail};
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::io::{ErrorKind, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Tell what the rings of running, ended or killed programs prove
 ///
-/// Exit code: 66 when there are findings, 0 when there are none.
+/// Exit code: 66 when there are confirmed findings, 0 when there are none.
 #[derive(clap::Args)]
 pub struct ReportArgs {
     #[command(flatten)]
@@ -24,6 +25,12 @@ pub struct ReportArgs {
     /// Show the frames of Go's runtime too
     #[arg(long)]
     pub all_frames: bool,
+    /// What flame graphs and folded stacks count (default: operations, if any were recorded)
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub count: Option<Counting>,
+    /// Where the sources lie: SARIF names files relative to it
+    #[arg(long, value_name = "DIR")]
+    pub source_root: Option<PathBuf>,
 }
 
 /// Which rings, and what explains them.
@@ -100,24 +107,37 @@ fn with_hint(error: RingError) -> anyhow::Error {
 }
 
 pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
+    if args.output.is_none() && args.format.is_binary() && std::io::stdout().is_terminal() {
+        bail!("this format is not for a terminal (name a file with --output)");
+    }
     let rings = args.rings.open()?;
     let analysis = {
         let _progress = Progress::start("reading rings");
         analyze::analyze(rings, &args.rings.options())?
     };
-    let mut text = Vec::new();
-    let options = TextOptions {
+    let options = ReportOptions {
         all_frames: args.all_frames,
+        counting: args.count,
+        source_root: args.source_root,
     };
-    report::write(&analysis, args.format, &options, &mut text)
+    let mut report = Vec::new();
+    report::write(&analysis, args.format, &options, &mut report)
         .context("cannot format the report")?;
-    match &args.output {
-        Some(path) => output::to_file(path, &text)?,
-        None => output::to_stdout(&text)?,
-    }
-    Ok(if analysis.findings.is_empty() {
-        ExitCode::SUCCESS
-    } else {
+    deliver(&report, args.format, args.output.as_deref())?;
+    let is_proven = |finding: &Finding| finding.grade == Grade::Confirmed;
+    Ok(if analysis.findings.iter().any(is_proven) {
         ExitCode::from(EXIT_FINDINGS)
+    } else {
+        ExitCode::SUCCESS
     })
+}
+
+/// Writes a report to a file, or to stdout.
+pub fn deliver(report: &[u8], format: Format, to: Option<&Path>) -> anyhow::Result<()> {
+    match (to, format.is_styled()) {
+        (Some(path), true) => output::to_file(path, report),
+        (Some(path), false) => output::to_file_as_is(path, report),
+        (None, true) => output::to_stdout(report),
+        (None, false) => output::to_stdout_as_is(report),
+    }
 }

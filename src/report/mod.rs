@@ -1,12 +1,15 @@
-//! Findings for people (text) and for tools (JSON), all from one model.
+//! Findings for people (text, HTML) and for tools, all from one model.
 
+mod flame;
 pub mod json;
+mod pprof;
+mod sarif;
 mod text;
+mod wording;
 
 use crate::analyze::model::Analysis;
 use std::io::{self, Write};
-
-pub use text::TextOptions;
+use std::path::PathBuf;
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -16,21 +19,66 @@ pub enum Format {
     Text,
     /// For tools: one object, its form documented in `docs/report-json.md`.
     Json,
+    /// For code hosts' scanning pages: SARIF 2.1.0.
+    Sarif,
+    /// For `go tool pprof`: operations and conflicts by stack, gzipped.
+    Pprof,
+    /// For flame graph tools: one stack and its count in a line.
+    Folded,
+    /// A flame graph.
+    Svg,
 }
 
-/// Writes a report. The text holds ANSI styles: write it through [`anstream`], which removes them
-/// where they are not wanted.
+impl Format {
+    /// Only text has styles; what is written to a terminal or a file has them removed where they are
+    /// not wanted. The other formats are written as they are.
+    pub fn is_styled(self) -> bool {
+        self == Format::Text
+    }
+
+    /// Bytes that a terminal cannot show.
+    pub fn is_binary(self) -> bool {
+        self == Format::Pprof
+    }
+}
+
+/// What flame graphs and folded stacks count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Counting {
+    /// Recorded map operations.
+    Operations,
+    /// Both sides of every conflict.
+    Conflicts,
+}
+
+/// What a report shows.
+#[derive(Clone, Debug, Default)]
+pub struct ReportOptions {
+    /// The runtime's own frames too.
+    pub all_frames: bool,
+    /// What flame graphs count; operations if any were recorded, unless said otherwise.
+    pub counting: Option<Counting>,
+    /// Where the sources lie. SARIF names files below it relative to it.
+    pub source_root: Option<PathBuf>,
+}
+
+/// Writes a report. A styled one ([`Format::is_styled`]) holds ANSI styles: write it through
+/// [`anstream`], which removes them where they are not wanted.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write(
     analysis: &Analysis,
     format: Format,
-    options: &TextOptions,
+    options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
         Format::Text => text::write(analysis, options, out),
         Format::Json => json::write(analysis, out),
+        Format::Sarif => sarif::write(analysis, options, out),
+        Format::Pprof => pprof::write(analysis, options, out),
+        Format::Folded => flame::write_folded(analysis, options, out),
+        Format::Svg => flame::write_svg(analysis, options, out),
     }
 }

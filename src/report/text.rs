@@ -1,5 +1,7 @@
 //! The report as text, in the layout that Go's race detector has taught people to read.
 
+use super::ReportOptions;
+use super::wording::{capitalised, deed, grade_name, name_of};
 use crate::analyze::model::{
     Analysis, Certainty, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side,
     StackFrame,
@@ -16,15 +18,8 @@ const HEADING: Style = Style::new().bold();
 const PLACE: Style = AnsiColor::Cyan.on_default();
 const FAINT: Style = Style::new().dimmed();
 
-/// What the text shows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TextOptions {
-    /// Show the runtime's own frames too.
-    pub all_frames: bool,
-}
-
 /// Writes all findings, then what is known to be missing.
-pub fn write(analysis: &Analysis, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(analysis: &Analysis, options: &ReportOptions, out: &mut dyn Write) -> io::Result<()> {
     for finding in &analysis.findings {
         write_finding(finding, options, out)?;
     }
@@ -33,7 +28,11 @@ pub fn write(analysis: &Analysis, options: &TextOptions, out: &mut dyn Write) ->
     write_summary(analysis, out)
 }
 
-fn write_finding(finding: &Finding, options: &TextOptions, out: &mut dyn Write) -> io::Result<()> {
+fn write_finding(
+    finding: &Finding,
+    options: &ReportOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     writeln!(out, "{RULE}")?;
     write_headline(finding, out)?;
     let [noticed, found] = &finding.sides;
@@ -57,10 +56,11 @@ fn write_finding(finding: &Finding, options: &TextOptions, out: &mut dyn Write) 
 }
 
 fn write_headline(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
-    let (style, grade) = match finding.grade {
-        Grade::Confirmed => (WARNING, "confirmed"),
-        Grade::Suspect => (SUSPICION, "suspect"),
+    let style = match finding.grade {
+        Grade::Confirmed => WARNING,
+        Grade::Suspect => SUSPICION,
     };
+    let grade = grade_name(finding.grade);
     let summary = finding.evidence.summary;
     writeln!(
         out,
@@ -71,17 +71,16 @@ fn write_headline(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
 fn write_side(
     previous: &str,
     side: &Side,
-    options: &TextOptions,
+    options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let operation = side.operation.map_or("operation", Operation::noun);
-    let heading = capitalised(&format!("{previous}{operation}"));
-    let Some(goroutine) = &side.goroutine else {
+    let heading = capitalised(&format!("{previous}{}", deed(side)));
+    if side.goroutine.is_none() {
         return writeln!(
             out,
-            "{HEADING}{heading} by an unknown goroutine{HEADING:#} (nothing was recorded about it)"
+            "{HEADING}{heading}{HEADING:#} (nothing was recorded about it)"
         );
-    };
+    }
     let note = match (
         side.certainty,
         side.operation.is_some_and(Operation::writes),
@@ -91,11 +90,7 @@ fn write_side(
         (Certainty::Latest, false) => " (the last one known to have used the map)",
         _ => "",
     };
-    writeln!(
-        out,
-        "{HEADING}{heading} by {}{HEADING:#}{note}:",
-        name_of(goroutine)
-    )?;
+    writeln!(out, "{HEADING}{heading}{HEADING:#}{note}:")?;
     write_frames(&side.stack, options, out)?;
     if side.truncated {
         writeln!(out, "  {FAINT}(further callers were not recorded){FAINT:#}")?;
@@ -103,18 +98,9 @@ fn write_side(
     Ok(())
 }
 
-fn name_of(goroutine: &Goroutine) -> String {
-    // The main goroutine has number 1 in every Go program.
-    if goroutine.id == 1 {
-        "main goroutine".to_owned()
-    } else {
-        format!("goroutine {}", goroutine.id)
-    }
-}
-
 fn write_origin(
     goroutine: &Goroutine,
-    options: &TextOptions,
+    options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     if goroutine.created_by.is_empty() {
@@ -130,7 +116,7 @@ fn write_origin(
 
 fn write_frames(
     frames: &[StackFrame],
-    options: &TextOptions,
+    options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for frame in frames
@@ -254,14 +240,6 @@ fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
             Counted(suspects as u64, "suspect", "suspects")
         ),
     }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
 }
 
 /// `2 maps`, `1 map`.

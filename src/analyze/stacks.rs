@@ -1,0 +1,138 @@
+//! The different stacks of a ring's recorded operations, each stored once.
+
+use super::frames;
+use super::model::OperationStack;
+use super::symbols::Symbolizer;
+use crate::ring::layout::{RECORD_PCS, Record};
+use crate::ring::{Operation, Ring, operation_of};
+use std::collections::HashMap;
+
+/// Stacks that are told apart in one ring; a hostile one could hold any number of them.
+const MOST_STACKS: usize = 1 << 20;
+
+/// A stack's number in [`Stacks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StackId(u32);
+
+/// An operation and its return addresses (low 32 bits, innermost first, zeros at the end).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    operation: Operation,
+    pcs: [u32; RECORD_PCS],
+}
+
+/// What is known of a stack.
+struct Entry {
+    key: Key,
+    count: u64,
+    /// The operation is part of a larger one, such as an assignment inside `maps.Clone`.
+    internal: bool,
+}
+
+/// How one record was counted.
+pub enum Counted {
+    /// As an operation of the user's.
+    Operation(StackId, Operation),
+    /// As a part of a larger operation, or without telling its stack from others.
+    Aside,
+    /// It makes no sense.
+    Damaged,
+}
+
+/// The stacks of one ring, with counts.
+#[derive(Default)]
+pub struct Stacks {
+    ids: HashMap<Key, StackId, foldhash::fast::RandomState>,
+    entries: Vec<Entry>,
+    /// Operations that found the table full.
+    beyond: u64,
+}
+
+impl Stacks {
+    /// Counts a record.
+    pub fn count(&mut self, record: &Record, ring: &Ring, symbols: &mut Symbolizer<'_>) -> Counted {
+        let Some(operation) = operation_of(record) else {
+            return Counted::Damaged;
+        };
+        let pcs = record.pcs;
+        let Some(id) = self.id(Key { operation, pcs }, ring, symbols) else {
+            self.beyond += 1;
+            return Counted::Aside;
+        };
+        match self.entries.get_mut(id.0 as usize) {
+            Some(entry) => {
+                entry.count += 1;
+                if entry.internal {
+                    Counted::Aside
+                } else {
+                    Counted::Operation(id, operation)
+                }
+            }
+            None => Counted::Aside,
+        }
+    }
+
+    fn id(&mut self, key: Key, ring: &Ring, symbols: &mut Symbolizer<'_>) -> Option<StackId> {
+        if let Some(&id) = self.ids.get(&key) {
+            return Some(id);
+        }
+        if self.entries.len() >= MOST_STACKS {
+            return None;
+        }
+        let id = StackId(u32::try_from(self.entries.len()).ok()?);
+        let internal = is_internal(key.pcs, ring, symbols);
+        self.ids.insert(key, id);
+        self.entries.push(Entry {
+            key,
+            count: 0,
+            internal,
+        });
+        Some(id)
+    }
+
+    /// The return addresses of a stack and its operation.
+    pub fn get(&self, id: StackId) -> Option<(&[u32], Operation)> {
+        let key = &self.entries.get(id.0 as usize)?.key;
+        let depth = key.pcs.iter().take_while(|&&pc| pc != 0).count();
+        Some((key.pcs.get(..depth)?, key.operation))
+    }
+
+    /// Operations whose stacks were too many to be told apart.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
+    }
+
+    /// The stacks with names, and how often each was recorded.
+    pub fn named(&self, ring: &Ring, symbols: &mut Symbolizer<'_>) -> Vec<OperationStack> {
+        let users = self.entries.iter().filter(|entry| !entry.internal);
+        users.map(|entry| named(entry, ring, symbols)).collect()
+    }
+}
+
+fn named(entry: &Entry, ring: &Ring, symbols: &mut Symbolizer<'_>) -> OperationStack {
+    let Key { operation, pcs } = entry.key;
+    let recorded = pcs.iter().take_while(|&&pc| pc != 0);
+    let stack = symbols.stack(recorded.map(|&low| ring.link_time_pc(low)));
+    let ends = pcs.contains(&0)
+        || stack
+            .last()
+            .is_some_and(|frame| frame.function == "runtime.goexit");
+    OperationStack {
+        operation,
+        stack,
+        truncated: !ends,
+        count: entry.count,
+    }
+}
+
+/// Only the direct caller tells whether an operation is part of another.
+fn is_internal(pcs: [u32; RECORD_PCS], ring: &Ring, symbols: &mut Symbolizer<'_>) -> bool {
+    let [innermost, ..] = pcs;
+    let Some(at) = ring.link_time_pc(innermost) else {
+        return false;
+    };
+    let frames = symbols.frames_of_return(at);
+    frames
+        .iter()
+        .any(|frame| frames::is_internal_caller(&frame.function))
+}

@@ -1,0 +1,83 @@
+//! Sentences that several formats share.
+
+use crate::analyze::frames;
+use crate::analyze::model::{Finding, Goroutine, Grade, Side, StackFrame};
+use crate::ring::Operation;
+
+/// `main goroutine`, `goroutine 7`. The main goroutine has number 1 in every Go program.
+pub fn name_of(goroutine: &Goroutine) -> String {
+    if goroutine.id == 1 {
+        "main goroutine".to_owned()
+    } else {
+        format!("goroutine {}", goroutine.id)
+    }
+}
+
+/// `write by goroutine 7`.
+pub fn deed(side: &Side) -> String {
+    let operation = side.operation.map_or("operation", Operation::noun);
+    match &side.goroutine {
+        Some(goroutine) => format!("{operation} by {}", name_of(goroutine)),
+        None => format!("{operation} by an unknown goroutine"),
+    }
+}
+
+/// Where a side's operation stands in the source.
+pub fn place(side: &Side) -> Option<&StackFrame> {
+    frames::innermost_user(&side.stack)
+}
+
+/// `main.(*Cache).Put (cache.go:41)`.
+pub fn place_name(side: &Side) -> String {
+    match place(side) {
+        Some(frame) if frame.file.is_empty() => frame.function.clone(),
+        Some(frame) => format!(
+            "{} ({}:{})",
+            frame.function,
+            file_name(&frame.file),
+            frame.line
+        ),
+        None => "an unknown place".to_owned(),
+    }
+}
+
+/// The last part of a path.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The whole finding in a sentence.
+pub fn sentence(finding: &Finding) -> String {
+    let [noticed, found] = &finding.sides;
+    let map = finding
+        .map
+        .type_name
+        .as_ref()
+        .map_or_else(|| "one map".to_owned(), |name| format!("one {name}"));
+    format!(
+        "{} in {} and {} in {} work on {map} without synchronisation ({}: {}).",
+        capitalised(&deed(noticed)),
+        place_name(noticed),
+        deed(found),
+        place_name(found),
+        grade_name(finding.grade),
+        finding.evidence.summary
+    )
+}
+
+/// `confirmed` or `suspect`.
+pub fn grade_name(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Confirmed => "confirmed",
+        Grade::Suspect => "suspect",
+    }
+}
+
+/// With a capital letter.
+pub fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}
