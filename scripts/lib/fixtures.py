@@ -1,7 +1,8 @@
 """Fixtures: the Go programs under testdata/, built by real toolchains in several ways.
 
-A fixture is a directory with Go files, all of package main. What it needs and promises stands in its
-source as comments:
+A fixture is a directory with Go files, all of package main, or all of them tests, which makes a test
+binary. It is named by its path below testdata/, such as `latent/locks`. What it needs and promises
+stands in its source as comments:
 
     //gocc:go MIN MAX              Go minor versions it is for
     //gocc:variants NAME...        ways to build it that make sense (see VARIANTS)
@@ -54,7 +55,7 @@ WITH_C = {"cgo", "cgopie", "cgointernal", "cgostatic"}
 
 
 def names():
-    return sorted(p.name for p in TESTDATA.iterdir() if any(p.glob("*.go")))
+    return sorted({str(path.parent.relative_to(TESTDATA)) for path in TESTDATA.rglob("*.go")})
 
 
 def sources(fixture):
@@ -130,8 +131,8 @@ def _stamp(fixture, version, variant):
 def build(fixture, version, variant, root):
     """Path of the executable; built only when its sources, toolchain or recipe changed."""
     place = toolchains.cache_dir() / "fixtures" / version / variant
-    place.mkdir(parents=True, exist_ok=True)
     binary, stamp_file = place / fixture, place / f"{fixture}.stamp"
+    binary.parent.mkdir(parents=True, exist_ok=True)
     stamp = _stamp(fixture, version, variant)
     with toolchains.locked(f"fixtures-{version}"):
         if binary.exists() and stamp_file.exists() and stamp_file.read_text() == stamp:
@@ -145,7 +146,7 @@ def _compile(fixture, version, variant, root, binary):
     module = _copy_sources(fixture, version, variant)
     settings, arguments, _ = VARIANTS[variant]
     fresh = binary.with_suffix(".new")
-    command = [os.path.join(root, "bin", "go"), "build", *_without_vcs(version), *arguments]
+    command = [os.path.join(root, "bin", "go"), *_go_command(fixture), *_without_vcs(version), *arguments]
     result = subprocess.run(
         [*command, "-o", str(fresh), f"./{fixture}"],
         cwd=module,
@@ -158,6 +159,11 @@ def _compile(fixture, version, variant, root, binary):
     if variant == "strip":
         subprocess.run(["strip", str(fresh)], check=True)
     fresh.replace(binary)
+
+
+def _go_command(fixture):
+    only_tests = all(path.name.endswith("_test.go") for path in sources(fixture))
+    return ["test", "-c"] if only_tests else ["build"]
 
 
 def _without_vcs(version):

@@ -1,0 +1,71 @@
+// Deep: a tree walk that notes what it saw, 40 calls down, in two goroutines, about 100 microseconds
+// apart.
+//
+//gocc:go 1.18 1.27
+//gocc:expect latent assign/assign
+//gocc:variants static stripped race
+package main
+
+import (
+	"os"
+	"sync"
+	"time"
+)
+
+const depth = 40
+
+type node struct {
+	name  string
+	child *node
+}
+
+type walker struct{ seen map[string]int }
+
+func tree(name string) *node {
+	root := &node{name: name}
+	for i := 0; i < depth; i++ {
+		root = &node{name: name, child: root}
+	}
+	return root
+}
+
+//go:noinline
+func (w *walker) visit(n *node, level int) int {
+	if n.child == nil {
+		return w.note(n.name, level)
+	}
+	return w.visit(n.child, level+1) + 1
+}
+
+//go:noinline
+func (w *walker) note(name string, level int) int {
+	w.seen[name] = level //gocc:side assign
+	return level
+}
+
+// at computes until a moment, without any synchronisation.
+func at(moment time.Time) {
+	for time.Now().Before(moment) {
+	}
+}
+
+func main() {
+	w := &walker{seen: map[string]int{"root": 0}}
+	var levels [2]int
+	// Late enough for both goroutines to have a thread by then.
+	start := time.Now()
+	var done sync.WaitGroup
+	done.Add(2)
+	for i, name := range []string{"oak", "elm"} {
+		go func(i int, root *node) {
+			defer done.Done()
+			at(start.Add(time.Duration(300+100*i) * time.Microsecond))
+			levels[i] = w.visit(root, 0)
+		}(i, tree(name))
+	}
+	done.Wait()
+	if levels[0] != 2*depth || levels[1] != 2*depth {
+		os.Exit(1)
+	}
+	os.Stdout.WriteString("done\n")
+}
