@@ -19,7 +19,7 @@ const (
 	writers = 10
 	rangers = 5
 	assigns = 200000 // of each writer
-	ranges  = 3000  // of each ranger
+	ranges  = 3000   // of each ranger
 	keys    = 200
 )
 

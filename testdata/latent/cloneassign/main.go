@@ -25,9 +25,18 @@ func change(name string, value int) {
 	settings[name] = value //gocc:side assign
 }
 
-// at computes until a moment, without any synchronisation.
-func at(moment time.Time) {
-	for time.Now().Before(moment) {
+// busy waits for a moment and then computes for a while, without any synchronisation. What a thread
+// stands still does not count, so that two of them that go on at the same moment stay apart.
+func busy(from time.Time, d time.Duration) {
+	for time.Now().Before(from) {
+	}
+	for last := time.Now(); d > 0; {
+		now := time.Now()
+		step := now.Sub(last)
+		if step > time.Microsecond {
+			step = time.Microsecond
+		}
+		last, d = now, d-step
 	}
 }
 
@@ -36,18 +45,18 @@ func main() {
 		settings[name] = 1
 	}
 	// Late enough for both goroutines to have a thread by then.
-	start := time.Now()
+	start := time.Now().Add(2 * time.Millisecond)
 	var done sync.WaitGroup
 	var taken map[string]int
 	done.Add(2)
 	go func() {
 		defer done.Done()
-		at(start.Add(300 * time.Microsecond))
+		busy(start, 0)
 		change("depth", 2)
 	}()
 	go func() {
 		defer done.Done()
-		at(start.Add(450 * time.Microsecond))
+		busy(start, 150*time.Microsecond)
 		if visible(settings) == 4 {
 			taken = snapshot()
 		}

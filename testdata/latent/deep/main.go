@@ -43,9 +43,18 @@ func (w *walker) note(name string, level int) int {
 	return level
 }
 
-// at computes until a moment, without any synchronisation.
-func at(moment time.Time) {
-	for time.Now().Before(moment) {
+// busy waits for a moment and then computes for a while, without any synchronisation. What a thread
+// stands still does not count, so that two of them that go on at the same moment stay apart.
+func busy(from time.Time, d time.Duration) {
+	for time.Now().Before(from) {
+	}
+	for last := time.Now(); d > 0; {
+		now := time.Now()
+		step := now.Sub(last)
+		if step > time.Microsecond {
+			step = time.Microsecond
+		}
+		last, d = now, d-step
 	}
 }
 
@@ -53,13 +62,13 @@ func main() {
 	w := &walker{seen: map[string]int{"root": 0}}
 	var levels [2]int
 	// Late enough for both goroutines to have a thread by then.
-	start := time.Now()
+	start := time.Now().Add(2 * time.Millisecond)
 	var done sync.WaitGroup
 	done.Add(2)
 	for i, name := range []string{"oak", "elm"} {
 		go func(i int, root *node) {
 			defer done.Done()
-			at(start.Add(time.Duration(300+100*i) * time.Microsecond))
+			busy(start, time.Duration(100*i)*time.Microsecond)
 			levels[i] = w.visit(root, 0)
 		}(i, tree(name))
 	}

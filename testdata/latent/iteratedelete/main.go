@@ -30,9 +30,18 @@ func (h *hub) unsubscribe(name string) {
 	delete(h.subscribers, name) //gocc:side delete
 }
 
-// at computes until a moment, without any synchronisation.
-func at(moment time.Time) {
-	for time.Now().Before(moment) {
+// busy waits for a moment and then computes for a while, without any synchronisation. What a thread
+// stands still does not count, so that two of them that go on at the same moment stay apart.
+func busy(from time.Time, d time.Duration) {
+	for time.Now().Before(from) {
+	}
+	for last := time.Now(); d > 0; {
+		now := time.Now()
+		step := now.Sub(last)
+		if step > time.Microsecond {
+			step = time.Microsecond
+		}
+		last, d = now, d-step
 	}
 }
 
@@ -42,17 +51,17 @@ func main() {
 		h.subscribers["client-"+strconv.Itoa(i)] = 1
 	}
 	// Late enough for both goroutines to have a thread by then.
-	start := time.Now()
+	start := time.Now().Add(2 * time.Millisecond)
 	var done sync.WaitGroup
 	done.Add(2)
 	go func() {
 		defer done.Done()
-		at(start.Add(300 * time.Microsecond))
+		busy(start, 0)
 		h.broadcast()
 	}()
 	go func() {
 		defer done.Done()
-		at(start.Add(400 * time.Microsecond))
+		busy(start, 100*time.Microsecond)
 		h.unsubscribe("client-12")
 	}()
 	done.Wait()

@@ -26,9 +26,18 @@ func (s *shard) put(key string, value int) {
 	s.index[key] = "present" //gocc:side assign
 }
 
-// at computes until a moment, without any synchronisation.
-func at(moment time.Time) {
-	for time.Now().Before(moment) {
+// busy waits for a moment and then computes for a while, without any synchronisation. What a thread
+// stands still does not count, so that two of them that go on at the same moment stay apart.
+func busy(from time.Time, d time.Duration) {
+	for time.Now().Before(from) {
+	}
+	for last := time.Now(); d > 0; {
+		now := time.Now()
+		step := now.Sub(last)
+		if step > time.Microsecond {
+			step = time.Microsecond
+		}
+		last, d = now, d-step
 	}
 }
 
@@ -37,17 +46,17 @@ func main() {
 	left := &shard{own: map[string]int{}, index: index}
 	right := &shard{own: map[string]int{}, index: index}
 	// Late enough for both goroutines to have a thread by then.
-	start := time.Now()
+	start := time.Now().Add(2 * time.Millisecond)
 	var done sync.WaitGroup
 	done.Add(2)
 	go func() {
 		defer done.Done()
-		at(start.Add(300 * time.Microsecond))
+		busy(start, 0)
 		left.put("apple", 1)
 	}()
 	go func() {
 		defer done.Done()
-		at(start.Add(500 * time.Microsecond))
+		busy(start, 200*time.Microsecond)
 		right.put("zebra", 2)
 	}()
 	done.Wait()

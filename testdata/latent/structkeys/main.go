@@ -1,5 +1,5 @@
 // Structkeys: a board with places as keys. A piece moves in while another goroutine looks at a
-// neighbouring place, 60 microseconds later.
+// neighbouring place, 40 microseconds later.
 //
 //gocc:go 1.18 1.27
 //gocc:expect latent assign/read
@@ -31,9 +31,18 @@ func occupied(at place) bool {
 	return taken
 }
 
-// at computes until a moment, without any synchronisation.
-func at(moment time.Time) {
-	for time.Now().Before(moment) {
+// busy waits for a moment and then computes for a while, without any synchronisation. What a thread
+// stands still does not count, so that two of them that go on at the same moment stay apart.
+func busy(from time.Time, d time.Duration) {
+	for time.Now().Before(from) {
+	}
+	for last := time.Now(); d > 0; {
+		now := time.Now()
+		step := now.Sub(last)
+		if step > time.Microsecond {
+			step = time.Microsecond
+		}
+		last, d = now, d-step
 	}
 }
 
@@ -45,17 +54,17 @@ func main() {
 		os.Exit(1)
 	}
 	// Late enough for both goroutines to have a thread by then.
-	start := time.Now()
+	start := time.Now().Add(2 * time.Millisecond)
 	var done sync.WaitGroup
 	done.Add(2)
 	go func() {
 		defer done.Done()
-		at(start.Add(300 * time.Microsecond))
+		busy(start, 0)
 		move(place{"b", 3}, "knight")
 	}()
 	go func() {
 		defer done.Done()
-		at(start.Add(360 * time.Microsecond))
+		busy(start, 40*time.Microsecond)
 		if !occupied(place{"a", 4}) {
 			os.Exit(1)
 		}
