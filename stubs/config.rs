@@ -59,6 +59,10 @@ pub struct Config {
     pub g_gopc: u32,
     /// See `g_stack_lo`.
     pub g_startpc: u32,
+    /// See `g_stack_lo`.
+    pub g_m: u32,
+    /// See `g_stack_lo`.
+    pub m_curg: u32,
     /// hmap.hash0 or Map.seed.
     pub map_seed: u32,
     /// hmap.flags or Map.writing.

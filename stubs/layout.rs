@@ -6,6 +6,9 @@
 //   0x2000   LaneHeader x MAX_LANES
 //            Mark x MARK_COUNT           the last operation of each goroutine (by goid modulo count)
 //            Conflict x CONFLICT_COUNT   appended; never overwritten
+//            Occupancy x OCCUPANCY_COUNT who is inside which map (hunt, block and guard), by map address
+//            Trap x TRAP_COUNT           goroutines held at a map's door (hunt)
+//            Place x PLACE_COUNT         program places under suspicion (hunt), by return address
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,
@@ -36,8 +39,26 @@ pub const MARKS_OFFSET: usize =
     LANE_HEADERS_OFFSET + MAX_LANES * core::mem::size_of::<LaneHeader>();
 /// File offset of the conflict records.
 pub const CONFLICTS_OFFSET: usize = MARKS_OFFSET + MARK_COUNT * core::mem::size_of::<Mark>();
+/// Number of occupancy entries: a power of two.
+pub const OCCUPANCY_COUNT: usize = 4096;
+/// Number of traps.
+pub const TRAP_COUNT: usize = 64;
+/// Number of places: a power of two.
+pub const PLACE_COUNT: usize = 1024;
+/// Readers that an occupancy entry knows by name.
+pub const READERS: usize = 8;
+/// Accesses that an occupancy entry remembers.
+pub const HISTORY: usize = 4;
+/// File offset of the occupancy entries.
+pub const OCCUPANCY_OFFSET: usize =
+    CONFLICTS_OFFSET + CONFLICT_COUNT * core::mem::size_of::<Conflict>();
+/// File offset of the traps.
+pub const TRAPS_OFFSET: usize =
+    OCCUPANCY_OFFSET + OCCUPANCY_COUNT * core::mem::size_of::<Occupancy>();
+/// File offset of the places.
+pub const PLACES_OFFSET: usize = TRAPS_OFFSET + TRAP_COUNT * core::mem::size_of::<Trap>();
 /// Size of the front; a multiple of the page size.
-pub const FRONT_SIZE: usize = CONFLICTS_OFFSET + CONFLICT_COUNT * core::mem::size_of::<Conflict>();
+pub const FRONT_SIZE: usize = PLACES_OFFSET + PLACE_COUNT * core::mem::size_of::<Place>();
 
 /// `Control::gate`: hooks do nothing.
 pub const GATE_DORMANT: u32 = 0;
@@ -45,6 +66,13 @@ pub const GATE_DORMANT: u32 = 0;
 pub const GATE_OBSERVE: u32 = 1;
 /// `Control::gate`: record every operation.
 pub const GATE_TRACE: u32 = 2;
+
+/// `Control::gate`: as guard, and hold suspicious operations at the door for a while.
+pub const GATE_HUNT: u32 = 3;
+/// `Control::gate`: conflicting operations on one map take turns.
+pub const GATE_GUARD: u32 = 4;
+/// `Control::gate`: the first conflict ends the program.
+pub const GATE_BLOCK: u32 = 5;
 
 /// Operation on a map, as stored in records.
 pub const OP_READ: u8 = 1;
@@ -160,8 +188,35 @@ pub struct Control {
     pub dropped_no_lane: u64,
     /// Events not recorded because the thread had no P.
     pub dropped_no_p: u64,
+    /// Operations that hunt, block or guard let through without keeping track of them: a table entry was
+    /// taken by another map or goroutine.
+    pub untracked: u64,
+    /// Operations that waited for their turn in vain and went ahead unguarded.
+    pub waited_in_vain: u64,
+    /// Operations that waited for their turn.
+    pub waited: u64,
+    /// Operations held at the door.
+    pub holds: u64,
+    /// Time-stamp counter ticks spent in holds.
+    pub held_ticks: u64,
+    /// Yields of operations that were held or waited.
+    pub yields: u64,
+    /// Time-stamp counter ticks per millisecond, measured at start.
+    pub ticks_per_ms: u64,
+    /// How long an operation is held, in ticks.
+    pub hold_ticks: u64,
+    /// How long an operation waits for its turn, in ticks.
+    pub wait_ticks: u64,
+    /// Two operations this close in time, in ticks, are a near miss.
+    pub window_ticks: u64,
+    /// Bound on the time spent in holds, in per cent of the time since the start.
+    pub budget_percent: u32,
+    /// Where the sequence of sampled holds starts.
+    pub seed: u32,
+    /// Places under suspicion; 0 lets hunt explore.
+    pub suspects: u32,
     /// Zero.
-    pub reserved4: [u64; 6],
+    pub reserved5: u32,
 }
 
 /// One lane: a ring of records with a single writer, the P it belongs to.
@@ -245,8 +300,22 @@ pub struct Mark {
     pub frame: u64,
     /// `MARK_IDLE`, `MARK_INSIDE` or `MARK_CHANGING`.
     pub state: u32,
+    /// The occupancy entry that it is counted in, plus one; 0 for none.
+    pub occupancy: u32,
+    /// While `MARK_HELD`: when to stop waiting, time-stamp counter.
+    pub deadline: u64,
+    /// Distance of `frame` from the top of the goroutine's stack: stays the same when the stack moves.
+    pub depth: u32,
+    /// The trap it is held in, plus one; 0 for none.
+    pub trap: u32,
+    /// While `MARK_HELD`: 1 once the conflict it waits for was recorded.
+    pub is_recorded: u32,
     /// Zero.
-    pub reserved: [u32; 11],
+    pub reserved0: u32,
+    /// When it last yielded, time-stamp counter.
+    pub yielded: u64,
+    /// `Control::yields` then.
+    pub yields: u64,
 }
 
 /// `Mark::state`: the operation has returned (or nothing was ever recorded here).
@@ -255,6 +324,8 @@ pub const MARK_IDLE: u32 = 0;
 pub const MARK_INSIDE: u32 = 1;
 /// `Mark::state`: being written; do not trust the rest.
 pub const MARK_CHANGING: u32 = 2;
+/// `Mark::state`: the goroutine is held at the door, or waits there for its turn.
+pub const MARK_HELD: u32 = 3;
 
 /// `Conflict::state`: claimed, being written. (0: never used.)
 pub const CONFLICT_WRITING: u32 = 1;
@@ -266,6 +337,12 @@ pub const EVIDENCE_FLAG_AT_ENTRY: u32 = 1;
 /// `Conflict::evidence`: the runtime's own check failed (`fatal error: concurrent map ...`).
 pub const EVIDENCE_RUNTIME_FATAL: u32 = 2;
 
+/// `Conflict::evidence`: both were inside at the same time: entry and exit of the one around the entry of the
+/// other.
+pub const EVIDENCE_OVERLAP: u32 = 3;
+/// `Conflict::evidence`: one was held at the door when the other came.
+pub const EVIDENCE_TRAP: u32 = 4;
+
 /// `Side::certainty`: this goroutine recorded the conflict itself.
 pub const SIDE_SELF: u8 = 1;
 /// `Side::certainty`: its mark said that it was inside the operation, before and after it was read.
@@ -275,6 +352,9 @@ pub const SIDE_LATEST: u8 = 3;
 /// `Side::certainty`: the operation is the last that some P did, and on this map; by the time it was read
 /// (some hundred nanoseconds) the goroutine had left it.
 pub const SIDE_JUST_LEFT: u8 = 4;
+
+/// `Side::certainty`: it was held at the door, about to begin the operation.
+pub const SIDE_HELD: u8 = 5;
 
 /// One of the two goroutines of a conflict.
 #[repr(C)]
@@ -354,6 +434,120 @@ pub struct Conflict {
     pub sides: [Side; 2],
 }
 
+/// An operation that an occupancy entry remembers.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Access {
+    /// As `Record::who`; 0 for none.
+    pub who: u64,
+    /// Low 32 bits of the innermost return address.
+    pub pc: u32,
+    /// Time-stamp counter divided by 1024, low 32 bits.
+    pub time: u32,
+}
+
+/// Who is inside one map now.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Occupancy {
+    /// 1 while some thread changes the entry.
+    pub lock: u32,
+    /// Goroutines reading for whom there was no room in `readers`.
+    pub crowd: u32,
+    /// The map; 0 when the entry is free.
+    pub map: u64,
+    /// Goroutine writing; 0 for none.
+    pub writer: u64,
+    /// Goroutines reading; 0 for none.
+    pub readers: [u64; READERS],
+    /// The trap at this map's door, plus one; 0 for none.
+    pub trap: u32,
+    /// Where the next access goes.
+    pub next: u32,
+    /// The goroutine whose turn is next: whoever comes after it lets it go first. 0 for none.
+    pub turn: u64,
+    /// Zero.
+    pub reserved: [u64; 3],
+    /// The last accesses.
+    pub history: [Access; HISTORY],
+}
+
+/// A goroutine held at a map's door.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Trap {
+    /// 0 free, 1 set, 2 somebody walked in.
+    pub state: u32,
+    /// Zero.
+    pub reserved0: u32,
+    /// The map.
+    pub map: u64,
+    /// When it was set, time-stamp counter.
+    pub set: u64,
+    /// Zero.
+    pub reserved1: u64,
+    /// Who is held.
+    pub side: Side,
+}
+
+/// A program place (an innermost return address) that took part in near misses.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Place {
+    /// Low 32 bits of the return address; 0 when the entry is free.
+    pub pc: u32,
+    /// The place it nearly met first.
+    pub other: u32,
+    /// Chance of being held, in 1024ths; fruitless holds halve it.
+    pub chance: u32,
+    /// Near misses.
+    pub near_misses: u32,
+    /// Times held.
+    pub holds: u32,
+    /// Times somebody walked in.
+    pub catches: u32,
+    /// Operations here, as far as they were counted: drives the sequence of chances.
+    pub visits: u32,
+    /// `OP_*`.
+    pub op: u32,
+}
+
 const _: () = {
     use core::mem::size_of;
     assert!(size_of::<Header>() <= CONTROL_OFFSET);
@@ -363,6 +557,10 @@ const _: () = {
     assert!(size_of::<Mark>() == 128);
     assert!(size_of::<Side>() == 480);
     assert!(size_of::<Conflict>() == 1024);
+    assert!(size_of::<Occupancy>() == 192);
+    assert!(size_of::<Trap>() == 512);
+    assert!(size_of::<Place>() == 32);
+    assert!(OCCUPANCY_COUNT.is_power_of_two() && PLACE_COUNT.is_power_of_two());
     assert!(MARK_COUNT.is_power_of_two());
     assert!(FRONT_SIZE.is_multiple_of(4096));
 };

@@ -4,7 +4,7 @@
 //! is entered in two ways only:
 //!
 //! - `gocc_init` once, at the executable's entry point, before the Go runtime exists;
-//! - `gocc_conflict` and `gocc_death` from a hook's slow path, on a goroutine's stack (or g0's), where
+//! - `gocc_conflict`, `gocc_death`, `gocc_enter` and `gocc_leave` from a hook's slow path, on a goroutine's stack (or g0's), where
 //!   at least 800 bytes are free. A test proves the bound from the compiled code.
 //!
 //! The build links it into one position-independent image with an entry in `.eh_frame` for every
@@ -18,6 +18,8 @@ mod config;
 mod conflict;
 #[path = "shim/env.rs"]
 mod env;
+#[path = "shim/hunt.rs"]
+mod hunt;
 #[path = "shim/init.rs"]
 mod init;
 #[path = "layout.rs"]
@@ -25,6 +27,10 @@ mod init;
 mod layout;
 #[path = "shim/mem.rs"]
 mod mem;
+#[path = "shim/occupancy.rs"]
+mod occupancy;
+#[path = "shim/suspects.rs"]
+mod suspects;
 #[path = "shim/sys.rs"]
 mod sys;
 

@@ -215,6 +215,7 @@ fn certainty_of(side: &layout::Side) -> Certainty {
         layout::SIDE_SELF => Certainty::Noticed,
         layout::SIDE_INSIDE => Certainty::Inside,
         layout::SIDE_LATEST => Certainty::Latest,
+        layout::SIDE_HELD => Certainty::Held,
         layout::SIDE_JUST_LEFT => Certainty::JustLeft,
         _ => Certainty::Unknown,
     }

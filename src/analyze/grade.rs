@@ -14,8 +14,29 @@ pub fn grade(conflict: &Conflict) -> (Grade, Evidence) {
         layout::EVIDENCE_FLAG_AT_ENTRY if proves_a_writer(conflict) => {
             (Grade::Confirmed, writing_flag(conflict))
         }
+        layout::EVIDENCE_OVERLAP if met_each_other(conflict, layout::SIDE_INSIDE) => {
+            (Grade::Confirmed, caught_in_the_act())
+        }
+        layout::EVIDENCE_TRAP if met_each_other(conflict, layout::SIDE_HELD) => {
+            (Grade::Confirmed, held_at_the_door())
+        }
         _ => (Grade::Suspect, unknown()),
     }
+}
+
+/// Two different goroutines, at least one of them writing, the second one known to have been there.
+fn met_each_other(conflict: &Conflict, certainty: u8) -> bool {
+    let [noticed, found] = &conflict.sides;
+    let operations = [operation(noticed), operation(found)];
+    found.certainty == certainty
+        && noticed.goid != 0
+        && found.goid != 0
+        && noticed.goid != found.goid
+        && operations.iter().all(Option::is_some)
+        && operations
+            .iter()
+            .flatten()
+            .any(|operation| operation.writes())
 }
 
 /// Two different goroutines, both inside, at least one of them writing.
@@ -54,6 +75,15 @@ fn caught_in_the_act() -> Evidence {
         kind: EvidenceKind::CaughtInTheAct,
         summary: "caught in the act",
         statement: "one goroutine came to the map while the other was inside its operation",
+    }
+}
+
+fn held_at_the_door() -> Evidence {
+    Evidence {
+        kind: EvidenceKind::CaughtInTheAct,
+        summary: "caught in the act",
+        statement: "one goroutine was held at the door of its operation when the other came to the map; \
+                    nothing orders the two",
     }
 }
 

@@ -131,6 +131,8 @@ pub enum Certainty {
     Inside,
     /// Its operation on the map was the last one on some P, and over by the time it was looked at.
     JustLeft,
+    /// It was held at the door, about to begin the operation.
+    Held,
     /// It is the last one known to have worked on the map.
     Latest,
     /// Nothing.

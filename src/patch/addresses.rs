@@ -17,6 +17,10 @@ pub struct Addresses {
     pub conflict: Vaddr,
     /// `gocc_death`.
     pub death: Vaddr,
+    /// `gocc_enter`.
+    pub enter: Vaddr,
+    /// `gocc_leave`.
+    pub leave: Vaddr,
 }
 
 impl Addresses {

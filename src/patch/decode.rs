@@ -47,6 +47,15 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// The function's first byte.
+    pub fn start(&self) -> Vaddr {
+        match self {
+            Entry::StackCheck { range, .. } | Entry::Moved { range, .. } => range.start,
+        }
+    }
+}
+
 /// The instructions before a return, and the return.
 #[derive(Clone, Debug)]
 pub struct Exit {

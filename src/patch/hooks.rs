@@ -63,7 +63,7 @@ impl Emitter<'_> {
             done: CodeLabel::default(),
         };
         hook.done = hook.asm.code.create_label();
-        hook.emit(map, back)?;
+        hook.emit(map, entry.start(), back)?;
         hook.asm.finish(at, 0)
     }
 
@@ -104,10 +104,17 @@ impl Emitter<'_> {
         } else {
             GATE_TRACE
         };
+        let mut managed = asm.code.create_label();
         asm.compare32(self.addresses.gate(), least as i32)?;
         asm.code.jb(done)?;
+        asm.compare32(self.addresses.gate(), GATE_TRACE as i32)?;
+        asm.code.ja(managed)?;
         self.clear_mark(&mut asm, done)?;
         asm.code.set_label(&mut done)?;
+        asm.code.ret()?;
+        asm.code.set_label(&mut managed)?;
+        asm.code.mov(rdx, rbp)?;
+        self.call_leave(&mut asm)?;
         asm.code.ret()?;
         asm.finish(at, frame_size)
     }
@@ -136,9 +143,16 @@ impl Emitter<'_> {
         let mut asm = Assembler::new()?;
         let back = Self::displaced_entry(&mut asm, entry)?;
         let mut done = asm.code.create_label();
+        let mut managed = asm.code.create_label();
         asm.compare32(self.addresses.gate(), 0)?;
         asm.code.je(done)?;
+        asm.compare32(self.addresses.gate(), GATE_TRACE as i32)?;
+        asm.code.ja(managed)?;
         self.clear_mark(&mut asm, done)?;
+        asm.code.jmp(done)?;
+        asm.code.set_label(&mut managed)?;
+        asm.code.xor(edx, edx)?;
+        self.call_leave(&mut asm)?;
         asm.code.set_label(&mut done)?;
         Self::leave(&mut asm, entry, back)?;
         asm.finish(at, 0)
@@ -182,6 +196,11 @@ impl Emitter<'_> {
         asm.finish(at, 0)
     }
 
+    /// Calls `gocc_leave`, RDX being the frame.
+    fn call_leave(&self, asm: &mut Assembler) -> Result {
+        self.call_shim(asm, self.addresses.leave, |asm| asm.code.mov(rsi, r14))
+    }
+
     /// Calls `gocc_death`, RSI and RDX being set.
     fn call_death(&self, asm: &mut Assembler) -> Result {
         self.call_shim(asm, self.addresses.death, |asm| {
@@ -217,8 +236,8 @@ impl Emitter<'_> {
     }
 
     /// Calls a function of the shim. RDI becomes the config's address; `arguments` sets RCX, R8 and R9
-    /// (RSI and RDX are set before). RAX, RBX, RCX, RDI, R14 and the frame survive; X15 is zeroed
-    /// again. The stack is aligned to 16 bytes as System V code expects: two variants, so that the
+    /// (RSI and RDX are set before). RAX, RBX, RCX, RDI, R14 and the frame survive; R13 becomes
+    /// what it returned; X15 is zeroed again. The stack is aligned to 16 bytes as System V code expects: two variants, so that the
     /// unwinder's table is exact in each.
     fn call_shim(
         &self,
@@ -251,6 +270,7 @@ impl Emitter<'_> {
         arguments(asm)?;
         asm.lea(rdi, self.addresses.config)?;
         asm.code.call(target.0)?;
+        asm.code.mov(r13d, eax)?;
         saved
             .iter()
             .rev()
@@ -299,16 +319,21 @@ struct OperationHook<'a> {
 }
 
 impl OperationHook<'_> {
-    fn emit(&mut self, map: MapArgument, back: Vaddr) -> Result {
+    /// `start` is the function's first byte, `back` where it goes on.
+    fn emit(&mut self, map: MapArgument, start: Vaddr, back: Vaddr) -> Result {
         let mut conflict = self.asm.code.create_label();
         let mut checked = self.asm.code.create_label();
         let mut trace = self.asm.code.create_label();
+        let mut managed = self.asm.code.create_label();
+        let mut record = self.asm.code.create_label();
         let addresses = self.emitter.addresses;
         self.asm.compare32(addresses.gate(), 0)?;
         self.asm.code.je(self.done)?;
         self.load_map(map)?;
         self.asm.code.test(r11, r11)?;
         self.asm.code.je(self.done)?;
+        self.asm.compare32(addresses.gate(), GATE_TRACE as i32)?;
+        self.asm.code.ja(managed)?;
         self.test_writing_flag()?;
         self.asm.code.jne(conflict)?;
         self.asm.code.set_label(&mut checked)?;
@@ -318,11 +343,21 @@ impl OperationHook<'_> {
             self.skip_private()?;
             self.leave_mark()?;
         }
-        self.sample(trace)?;
+        self.sample(record)?;
         self.asm.code.set_label(&mut self.done)?;
         self.asm.code.jmp(back.0)?;
         self.asm.code.set_label(&mut trace)?;
+        self.skip_private()?;
+        self.leave_mark()?;
+        if self.operation.is_write() {
+            let done = self.done;
+            self.find_lane(done, done)?;
+            self.make_mark_current()?;
+        }
+        self.asm.code.set_label(&mut record)?;
         self.trace_record(back)?;
+        self.asm.code.set_label(&mut managed)?;
+        self.ask_for_entry(start)?;
         self.asm.code.set_label(&mut conflict)?;
         self.report_conflict()?;
         self.asm.code.jmp(checked)
@@ -505,17 +540,28 @@ impl OperationHook<'_> {
             .mov(qword_ptr(r12 + offset_of!(LaneHeader, current)), r10)
     }
 
+    /// Hunt, block and guard: the shim decides whether the operation may begin. If not, the goroutine
+    /// yields: with the stack guard at stackPreempt the function's own check fails and calls the
+    /// scheduler (runtime/stack.go, newstack), which later enters the function at its first byte.
+    fn ask_for_entry(&mut self, start: Vaddr) -> Result {
+        /// runtime.stackPreempt, sign-extended.
+        const STACK_PREEMPT: i32 = -1314;
+        let addresses = self.emitter.addresses;
+        self.skip_private()?;
+        self.call_with_place(addresses.enter)?;
+        self.asm.code.test(r13d, r13d)?;
+        self.asm.code.je(self.done)?;
+        let guard = qword_ptr(r14 + self.emitter.layout.g_stackguard0);
+        self.asm.code.mov(guard, STACK_PREEMPT)?;
+        self.asm.code.jmp(start.0)
+    }
+
     fn trace_record(&mut self, back: Vaddr) -> Result {
         let mut no_p = self.asm.code.create_label();
         let mut no_lane = self.asm.code.create_label();
         let mut own_clock = self.asm.code.create_label();
         let addresses = self.emitter.addresses;
-        self.skip_private()?;
-        self.leave_mark()?;
         self.find_lane(no_p, no_lane)?;
-        if self.operation.is_write() {
-            self.make_mark_current()?;
-        }
         self.asm
             .code
             .mov(r13, qword_ptr(r12 + offset_of!(LaneHeader, head)))?;
@@ -564,24 +610,28 @@ impl OperationHook<'_> {
 
     /// The slow path: somebody is writing to this map.
     fn report_conflict(&mut self) -> Result {
+        // R11 is needed again afterwards; R12 is one that System V code keeps.
+        self.asm.code.mov(r12, r11)?;
+        self.call_with_place(self.emitter.addresses.conflict)?;
+        self.asm.code.mov(r11, r12)
+    }
+
+    /// Calls `gocc_conflict` or `gocc_enter` for the map in R11; what it returns is in R13.
+    fn call_with_place(&mut self, target: Vaddr) -> Result {
         let iterator = self.emitter.layout.iter_type;
         let map_type = self.map_type;
         self.asm.code.mov(rdx, place(self.operation))?;
         self.asm.code.mov(esi, dword_ptr(rsp))?;
         self.asm.code.or(rsi, rdx)?;
         self.asm.code.mov(rdx, r11)?;
-        // R11 is needed again afterwards; R12 is one that System V code keeps.
-        self.asm.code.mov(r12, r11)?;
-        self.emitter
-            .call_shim(&mut self.asm, self.emitter.addresses.conflict, |asm| {
-                match map_type {
-                    TypeArgument::Rax => asm.code.mov(rcx, rax)?,
-                    TypeArgument::Rbx => asm.code.mov(rcx, rbx)?,
-                    TypeArgument::Iterator => asm.code.mov(rcx, qword_ptr(rax + iterator))?,
-                }
-                asm.code.mov(r8, r14)?;
-                asm.code.mov(r9, rbp)
-            })?;
-        self.asm.code.mov(r11, r12)
+        self.emitter.call_shim(&mut self.asm, target, |asm| {
+            match map_type {
+                TypeArgument::Rax => asm.code.mov(rcx, rax)?,
+                TypeArgument::Rbx => asm.code.mov(rcx, rbx)?,
+                TypeArgument::Iterator => asm.code.mov(rcx, qword_ptr(rax + iterator))?,
+            }
+            asm.code.mov(r8, r14)?;
+            asm.code.mov(r9, rbp)
+        })
     }
 }

@@ -36,11 +36,24 @@ pub enum Mode {
     Observe,
     /// Record every operation.
     Trace,
+    /// Hold suspicious operations at the door until a conflicting one walks in.
+    Hunt,
+    /// Let conflicting operations on one map take turns.
+    Guard,
+    /// End the program at the first conflict.
+    Block,
 }
 
 impl Mode {
     /// Every mode, in the order in which help texts name them.
-    pub const ALL: [Mode; 3] = [Mode::Off, Mode::Observe, Mode::Trace];
+    pub const ALL: [Mode; 6] = [
+        Mode::Off,
+        Mode::Observe,
+        Mode::Trace,
+        Mode::Hunt,
+        Mode::Guard,
+        Mode::Block,
+    ];
 
     /// Its name in `GOCC` and on the command line.
     pub fn name(self) -> &'static str {
@@ -48,6 +61,9 @@ impl Mode {
             Mode::Off => "off",
             Mode::Observe => "observe",
             Mode::Trace => "trace",
+            Mode::Hunt => "hunt",
+            Mode::Guard => "guard",
+            Mode::Block => "block",
         }
     }
 
@@ -57,6 +73,9 @@ impl Mode {
             Mode::Off => layout::GATE_DORMANT,
             Mode::Observe => layout::GATE_OBSERVE,
             Mode::Trace => layout::GATE_TRACE,
+            Mode::Hunt => layout::GATE_HUNT,
+            Mode::Guard => layout::GATE_GUARD,
+            Mode::Block => layout::GATE_BLOCK,
         }
     }
 }
@@ -69,7 +88,7 @@ impl fmt::Display for Mode {
 
 /// A name that is no mode's.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a mode (one of: off, observe, trace)")]
+#[error("{0:?} is not a mode (one of: off, observe, trace, hunt, guard, block)")]
 pub struct UnknownMode(String);
 
 impl FromStr for Mode {
@@ -95,7 +114,10 @@ mod tests {
         let error = "hunted".parse::<Mode>().map_err(|error| error.to_string());
         assert_eq!(
             error,
-            Err("\"hunted\" is not a mode (one of: off, observe, trace)".to_owned())
+            Err(
+                "\"hunted\" is not a mode (one of: off, observe, trace, hunt, guard, block)"
+                    .to_owned()
+            )
         );
     }
 }

@@ -85,7 +85,7 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
     // The ring's front comes first and the code after it: the front's size is known, the code's is not.
     let addresses = addresses(base, &shim)?;
     let mut code = InjectedCode::new(code_start(base), &shim);
-    let entry = code.add("gocc.init", |at| {
+    let entry = code.add("gocc.entry", |at| {
         Emitter {
             layout: &go.layout,
             addresses: &addresses,
@@ -163,6 +163,8 @@ fn addresses(base: Vaddr, shim: &Shim) -> Result<Addresses, ShimError> {
         init: in_shim("gocc_init")?,
         conflict: in_shim("gocc_conflict")?,
         death: in_shim("gocc_death")?,
+        enter: in_shim("gocc_enter")?,
+        leave: in_shim("gocc_leave")?,
     })
 }
 

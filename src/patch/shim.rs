@@ -229,7 +229,13 @@ mod tests {
     #[test]
     fn has_its_entry_points_and_unwind_information_everywhere() {
         let shim = Shim::load().unwrap_or_else(|error| panic!("{error}"));
-        for name in ["gocc_init", "gocc_conflict", "gocc_death"] {
+        for name in [
+            "gocc_init",
+            "gocc_conflict",
+            "gocc_death",
+            "gocc_enter",
+            "gocc_leave",
+        ] {
             assert!(shim.entry(name).is_ok(), "{name}");
         }
         let covered: u32 = shim.functions.iter().map(|function| function.size).sum();
@@ -290,18 +296,18 @@ mod tests {
 
     /// Below a passed stack check at least 800 bytes of a goroutine's stack are free (StackSmall lets a frame
     /// reach 128 below the guard, which is 928 above the stack's end; internal/abi/stack.go, runtime/stack.go).
-    /// A failed check calls from inside a frame, where no more than that is free; the bound leaves 300.
+    /// A failed check calls from inside a frame, where no more than that is free; the bound leaves 250.
     #[test]
     fn slow_paths_need_less_stack_than_a_passed_check_leaves() {
         /// Return address, and what a hook saves around its call.
         const HOOK: u32 = 8 + 4 * 8;
         let shim = Shim::load().unwrap_or_else(|error| panic!("{error}"));
-        for name in ["gocc_conflict", "gocc_death"] {
+        for name in ["gocc_conflict", "gocc_death", "gocc_enter", "gocc_leave"] {
             let function = shim.functions.iter().find(|function| function.name == name);
             let function = function.unwrap_or_else(|| panic!("no {name}"));
             let needed = HOOK + deepest_stack(&shim, function, &mut Vec::new());
             println!("{name} needs {needed} bytes of stack");
-            assert!(needed <= 500, "{name} needs {needed} bytes");
+            assert!(needed <= 550, "{name} needs {needed} bytes");
         }
     }
 

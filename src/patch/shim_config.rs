@@ -26,6 +26,8 @@ pub fn for_executable(go: &GoBinary<'_>, options: &PlanOptions) -> Result<Config
     config.g_parent_goid = layout.g_parent_goid.unwrap_or(0);
     config.g_gopc = layout.g_gopc;
     config.g_startpc = layout.g_startpc;
+    config.g_m = layout.g_m;
+    config.m_curg = layout.m_curg;
     config.map_seed = layout.map_seed;
     config.map_writing = layout.map_writing;
     config.map_writing_mask = u32::from(layout.map_writing_mask);

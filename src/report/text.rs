@@ -85,6 +85,7 @@ fn write_side(
         side.certainty,
         side.operation.is_some_and(Operation::writes),
     ) {
+        (Certainty::Held, _) => " (held at the door)",
         (Certainty::JustLeft, _) => " (it had just left the operation)",
         (Certainty::Latest, true) => " (the last one known to have written to the map)",
         (Certainty::Latest, false) => " (the last one known to have used the map)",

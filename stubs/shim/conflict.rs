@@ -13,13 +13,16 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 /// Conflicts of one pair of places on one map beyond this many only count as repeats of the last.
 const RECORDS_PER_PAIR: u32 = 4;
 
+/// The bits of `Record::who` that are the goroutine's id.
+pub const GOID: u64 = 0xffff_ffff_ffff;
+
 /// The goroutine that noticed, as the hook passes it.
-struct Here {
-    goid: u64,
-    g: u64,
-    frame: u64,
-    op: u8,
-    return_pc: u32,
+pub struct Here {
+    pub goid: u64,
+    pub g: u64,
+    pub frame: u64,
+    pub op: u8,
+    pub return_pc: u32,
 }
 
 /// A hook saw the map's writing flag set before its own operation began.
@@ -67,10 +70,20 @@ pub unsafe extern "C" fn gocc_death(config: &Config, place: u64, map: u64, g: u6
         write_volatile(dying, here.goid);
         let mark = front.mark_of(here.goid);
         let own = is_inside(mark) && (*mark).record.goid() == here.goid;
-        let map_type = if own { near_text(config, (*mark).record.map_type) } else { 0 };
+        let map_type = if own {
+            near_text(config, (*mark).record.map_type)
+        } else {
+            0
+        };
         if own && map == 0 {
             here.op = (*mark).record.op();
-            record(config, &here, (*mark).record.map, map_type, EVIDENCE_RUNTIME_FATAL);
+            record(
+                config,
+                &here,
+                (*mark).record.map,
+                map_type,
+                EVIDENCE_RUNTIME_FATAL,
+            );
         } else {
             record(config, &here, map, map_type, EVIDENCE_RUNTIME_FATAL);
         }
@@ -80,7 +93,7 @@ pub unsafe extern "C" fn gocc_death(config: &Config, place: u64, map: u64, g: u6
 impl Here {
     /// # Safety
     /// `g` must be a live g.
-    unsafe fn new(config: &Config, place: u64, g: u64, frame: u64) -> Here {
+    pub unsafe fn new(config: &Config, place: u64, g: u64, frame: u64) -> Here {
         // SAFETY: the offset is the patcher's.
         let goid = unsafe { read_at(g, config.g_goid) };
         Here {
@@ -95,7 +108,7 @@ impl Here {
 
 impl Record {
     fn goid(&self) -> u64 {
-        self.who & 0xffff_ffff_ffff
+        self.who & GOID
     }
     fn op(&self) -> u8 {
         (self.who >> 48) as u8
@@ -110,26 +123,26 @@ fn near_text(config: &Config, low: u32) -> u64 {
 
 /// # Safety
 /// `base + offset` must be readable.
-unsafe fn read_at(base: u64, offset: u32) -> u64 {
+pub unsafe fn read_at(base: u64, offset: u32) -> u64 {
     // SAFETY: the caller's.
     unsafe { read_volatile((base + u64::from(offset)) as *const u64) }
 }
 
 /// The mapped front of the ring.
 #[derive(Clone, Copy)]
-struct Front(usize);
+pub struct Front(usize);
 
 impl Front {
-    fn of(config: &Config) -> Front {
+    pub fn of(config: &Config) -> Front {
         Front(config.bias.wrapping_add(config.front) as usize)
     }
-    fn control(self) -> *mut Control {
+    pub fn control(self) -> *mut Control {
         (self.0 + CONTROL_OFFSET) as *mut Control
     }
     fn mark(self, index: usize) -> *mut Mark {
         (self.0 + MARKS_OFFSET + (index & (MARK_COUNT - 1)) * size_of::<Mark>()) as *mut Mark
     }
-    fn mark_of(self, goid: u64) -> *mut Mark {
+    pub fn mark_of(self, goid: u64) -> *mut Mark {
         self.mark(goid as usize)
     }
     fn lane(self, index: usize) -> *mut LaneHeader {
@@ -140,19 +153,63 @@ impl Front {
         let offset = (mark as usize).wrapping_sub(self.0 + MARKS_OFFSET);
         offset < MARK_COUNT * size_of::<Mark>() && offset.is_multiple_of(size_of::<Mark>())
     }
+    pub fn header(self) -> *mut Header {
+        self.0 as *mut Header
+    }
+    pub fn occupancy(self, index: usize) -> *mut Occupancy {
+        (self.0 + OCCUPANCY_OFFSET + (index & (OCCUPANCY_COUNT - 1)) * size_of::<Occupancy>())
+            as *mut Occupancy
+    }
+    pub fn occupancy_index(self, entry: *mut Occupancy) -> u32 {
+        ((entry as usize - self.0 - OCCUPANCY_OFFSET) / size_of::<Occupancy>()) as u32
+    }
+    /// Indices that are too high, which no gocc writes, mean the last one.
+    pub fn trap(self, index: usize) -> *mut Trap {
+        (self.0 + TRAPS_OFFSET + index.min(TRAP_COUNT - 1) * size_of::<Trap>()) as *mut Trap
+    }
+    pub fn place(self, index: usize) -> *mut Place {
+        (self.0 + PLACES_OFFSET + (index & (PLACE_COUNT - 1)) * size_of::<Place>()) as *mut Place
+    }
     fn conflict(self, index: usize) -> *mut Conflict {
         (self.0 + CONFLICTS_OFFSET + index * size_of::<Conflict>()) as *mut Conflict
     }
 }
 
+/// The second goroutine of a conflict.
+#[derive(Clone, Copy)]
+pub enum Found {
+    Nobody,
+    /// Known by its mark.
+    Marked(Other),
+    /// Held at the door, its side filled in when it was.
+    Held(*const Side),
+}
+
+impl Found {
+    /// Its innermost return address.
+    ///
+    /// # Safety
+    /// What it points to lies in the front.
+    unsafe fn pc(&self) -> u32 {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Found::Nobody => 0,
+                Found::Marked(other) => read_volatile(&raw const (*other.mark).record.pcs[0]),
+                Found::Held(side) => (**side).pcs[0],
+            }
+        }
+    }
+}
+
+/// Looks for the other goroutine and records the conflict.
+///
 /// # Safety
-/// `here` describes the running goroutine; `map` is 0 or live.
-#[inline(never)]
+/// As for `record_found`.
 unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence: u32) {
-    let front = Front::of(config);
-    // SAFETY: the front is mapped whenever a gate is open.
+    // SAFETY: the caller's.
     unsafe {
-        let other = find_other(front, map, here.goid);
+        let other = find_other(Front::of(config), map, here.goid);
         let map_type = match other {
             Some(other) if map_type == 0 => near_text(
                 config,
@@ -160,7 +217,28 @@ unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence
             ),
             _ => map_type,
         };
-        if is_repeat(front, here, other, map, evidence) {
+        let found = other.map_or(Found::Nobody, Found::Marked);
+        record_found(config, here, map, map_type, evidence, found);
+    }
+}
+
+/// Records a conflict.
+///
+/// # Safety
+/// `here` describes the running goroutine; `map` is 0 or live; what `found` points to lies in the front.
+#[inline(never)]
+pub unsafe fn record_found(
+    config: &Config,
+    here: &Here,
+    map: u64,
+    map_type: u64,
+    evidence: u32,
+    found: Found,
+) {
+    let front = Front::of(config);
+    // SAFETY: the front is mapped whenever a gate is open.
+    unsafe {
+        if is_repeat(front, here, found.pc(), map, evidence) {
             return;
         }
         let claimed = AtomicU32::from_ptr(&raw mut (*front.control()).conflicts_claimed);
@@ -173,8 +251,12 @@ unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence
         (*conflict).evidence = evidence;
         (*conflict).tsc = sys::tsc();
         (*conflict).monotonic_ns = sys::clock_ns(sys::CLOCK_MONOTONIC);
-        if let Some(other) = other {
-            fill_other(config, other, map, &raw mut (*conflict).sides[1]);
+        match found {
+            Found::Nobody => {}
+            Found::Marked(other) => {
+                fill_other(config, other, map, &raw mut (*conflict).sides[1]);
+            }
+            Found::Held(side) => (&raw mut (*conflict).sides[1]).copy_from_nonoverlapping(side, 1),
         }
         fill_self(config, here, (*conflict).tsc, &raw mut (*conflict).sides[0]);
         fill_map(config, conflict, map, map_type);
@@ -200,10 +282,10 @@ unsafe fn fill_map(config: &Config, conflict: *mut Conflict, map: u64, map_type:
 
 /// The other goroutine: its mark, and what is known about it.
 #[derive(Clone, Copy)]
-struct Other {
-    mark: *mut Mark,
+pub struct Other {
+    pub mark: *mut Mark,
     /// `SIDE_*`, as long as the mark does not say that it is inside.
-    otherwise: u8,
+    pub otherwise: u8,
 }
 
 /// The mark of the goroutine that the noticing one ran into, on this map. In this order: one that is
@@ -287,7 +369,7 @@ unsafe fn any_mark(front: Front, map: u64, goid: u64) -> Option<*mut Mark> {
 }
 
 /// Who set a map's writing flag was writing.
-fn is_write(op: u8) -> bool {
+pub fn is_write(op: u8) -> bool {
     matches!(op, OP_ASSIGN | OP_DELETE | OP_CLEAR)
 }
 
@@ -314,7 +396,7 @@ impl Best {
         // SAFETY: the caller's.
         unsafe {
             let who = read_volatile(&raw const (*mark).record.who);
-            let is_other_writer = who & 0xffff_ffff_ffff != goid && is_write((who >> 48) as u8);
+            let is_other_writer = who & GOID != goid && is_write((who >> 48) as u8);
             if read_volatile(&raw const (*mark).record.map) != map || !is_other_writer {
                 return false;
             }
@@ -339,21 +421,12 @@ unsafe fn is_inside(mark: *mut Mark) -> bool {
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn is_repeat(
-    front: Front,
-    here: &Here,
-    other: Option<Other>,
-    map: u64,
-    evidence: u32,
-) -> bool {
+unsafe fn is_repeat(front: Front, here: &Here, other_pc: u32, map: u64, evidence: u32) -> bool {
     if evidence == EVIDENCE_RUNTIME_FATAL {
         return false;
     }
     // SAFETY: records below the claimed count lie in the front.
     unsafe {
-        let other_pc = other.map_or(0, |other| {
-            read_volatile(&raw const (*other.mark).record.pcs[0])
-        });
         let claimed = read_volatile(&raw const (*front.control()).conflicts_claimed) as usize;
         let mut seen = 0;
         for index in 0..claimed.min(CONFLICT_COUNT) {
@@ -377,7 +450,7 @@ unsafe fn is_repeat(
 
 /// # Safety
 /// `here` describes the running goroutine; `side` lies in the front.
-unsafe fn fill_self(config: &Config, here: &Here, tsc: u64, side: *mut Side) {
+pub unsafe fn fill_self(config: &Config, here: &Here, tsc: u64, side: *mut Side) {
     // SAFETY: the caller's.
     unsafe {
         fill_goroutine(config, here.g, here.goid, side);
@@ -416,7 +489,7 @@ unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) {
     let mark = other.mark;
     // SAFETY: the caller's; the mark may change at any time, so it is read volatile and compared.
     unsafe {
-        let goid = read_volatile(&raw const (*mark).record.who) & 0xffff_ffff_ffff;
+        let goid = read_volatile(&raw const (*mark).record.who) & GOID;
         let (g, frame) = (
             read_volatile(&raw const (*mark).g),
             read_volatile(&raw const (*mark).frame),
@@ -425,7 +498,7 @@ unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) {
         let inside = |mark: *mut Mark| {
             read_volatile(&raw const (*mark).state) == MARK_INSIDE
                 && read_volatile(&raw const (*mark).record.map) == map
-                && read_volatile(&raw const (*mark).record.who) & 0xffff_ffff_ffff == goid
+                && read_volatile(&raw const (*mark).record.who) & GOID == goid
                 && read_volatile(&raw const (*mark).frame) == frame
                 && read_volatile(&raw const (*mark).record.pcs[0]) == (*side).pcs[0]
         };
@@ -455,7 +528,7 @@ unsafe fn copy_mark(mark: *mut Mark, side: *mut Side) {
     // SAFETY: the caller's.
     unsafe {
         let who = read_volatile(&raw const (*mark).record.who);
-        (*side).goid = who & 0xffff_ffff_ffff;
+        (*side).goid = who & GOID;
         (*side).op = (who >> 48) as u8;
         (*side).clock = read_volatile(&raw const (*mark).record.clock);
         let mut depth = 0;

@@ -1,7 +1,7 @@
 //! What the process was started with: environment, auxiliary vector, and the `GOCC` options.
 
 use crate::config::{Config, DIR_LEN};
-use crate::layout::{GATE_DORMANT, GATE_OBSERVE, GATE_TRACE};
+use crate::layout::{GATE_BLOCK, GATE_DORMANT, GATE_GUARD, GATE_HUNT, GATE_OBSERVE, GATE_TRACE};
 use crate::sys;
 
 /// The initial stack as the kernel lays it out (System V ABI, AMD64 supplement, 3.4.1): argc, argv,
@@ -84,6 +84,18 @@ pub struct Options {
     pub lane_size: u64,
     pub exit_code: u32,
     pub sample_period: u32,
+    /// How long hunt holds an operation, nanoseconds.
+    pub hold_ns: u64,
+    /// How close in time two operations are a near miss, nanoseconds.
+    pub window_ns: u64,
+    /// How long an operation waits for its turn, nanoseconds.
+    pub wait_ns: u64,
+    /// Share of the time that holds may take, per cent.
+    pub budget_percent: u32,
+    /// Where the sequence of sampled holds starts.
+    pub seed: u32,
+    /// `GOCC=suspects=...`, zero-terminated; empty when not given.
+    pub suspects: [u8; DIR_LEN],
     default_dir: *const u8,
     /// `GOCC=dir=...`; empty when not given.
     chosen_dir: [u8; DIR_LEN],
@@ -97,6 +109,12 @@ impl Options {
             lane_size: u64::from(config.default_lane_size),
             exit_code: config.default_exit_code,
             sample_period: config.sample_period,
+            hold_ns: 2_000_000,
+            window_ns: 100_000_000,
+            wait_ns: 10_000_000,
+            budget_percent: 30,
+            seed: 1,
+            suspects: [0; DIR_LEN],
             default_dir: config.default_dir.as_ptr(),
             chosen_dir: [0; DIR_LEN],
         }
@@ -140,7 +158,13 @@ impl Options {
         let (key, value) = split_at_equals(pair);
         let understood = match key {
             b"mode" => self.set_mode(value),
-            b"dir" => self.set_dir(value),
+            b"dir" => copy_path(value, &mut self.chosen_dir),
+            b"suspects" => copy_path(value, &mut self.suspects),
+            b"hold" => set_duration(value, &mut self.hold_ns),
+            b"window" => set_duration(value, &mut self.window_ns),
+            b"wait" => set_duration(value, &mut self.wait_ns),
+            b"budget" => set_u32(value, &mut self.budget_percent, 10_000),
+            b"seed" => set_u32(value, &mut self.seed, u64::from(u32::MAX)),
             b"ring" => set_number(value, &mut self.lane_size),
             b"exitcode" => set_u32(value, &mut self.exit_code, 255),
             b"sample" => {
@@ -161,23 +185,51 @@ impl Options {
             b"off" => GATE_DORMANT,
             b"observe" => GATE_OBSERVE,
             b"trace" => GATE_TRACE,
+            b"hunt" => GATE_HUNT,
+            b"guard" => GATE_GUARD,
+            b"block" => GATE_BLOCK,
             _ => return false,
         };
         true
     }
+}
 
-    fn set_dir(&mut self, value: &[u8]) -> bool {
-        if value.is_empty() || value.len() >= DIR_LEN {
-            return false;
-        }
-        let mut at = 0;
-        while at < value.len() && at < DIR_LEN - 1 {
-            self.chosen_dir[at] = value[at];
-            at += 1;
-        }
-        self.chosen_dir[at] = 0;
-        true
+/// Copies a path; it must leave room for its terminator.
+fn copy_path(value: &[u8], to: &mut [u8; DIR_LEN]) -> bool {
+    if value.is_empty() || value.len() >= DIR_LEN {
+        return false;
     }
+    let mut at = 0;
+    while at < value.len() && at < DIR_LEN - 1 {
+        to[at] = value[at];
+        at += 1;
+    }
+    to[at] = 0;
+    true
+}
+
+/// A whole number with its unit: ns, us, ms or s.
+fn set_duration(value: &[u8], to: &mut u64) -> bool {
+    let digits = value
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let scale = match value.get(digits..) {
+        Some(b"ns") => 1,
+        Some(b"us") => 1_000,
+        Some(b"ms") => 1_000_000,
+        Some(b"s") => 1_000_000_000,
+        _ => return false,
+    };
+    let mut number = 0;
+    if !set_number(value.get(..digits).unwrap_or(&[]), &mut number) {
+        return false;
+    }
+    let Some(ns) = number.checked_mul(scale) else {
+        return false;
+    };
+    *to = ns;
+    true
 }
 
 fn is_separator(byte: u8) -> bool {

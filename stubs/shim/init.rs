@@ -5,9 +5,10 @@
 use crate::config::Config;
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::layout::{
-    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET,
-    LaneHeader, MAGIC, MAX_LANES,
+    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, GATE_HUNT, Header,
+    LANE_HEADERS_OFFSET, LaneHeader, MAGIC, MAX_LANES,
 };
+use crate::suspects;
 use crate::sys;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -214,8 +215,32 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     control.sample_period = options.sample_period;
     control.lane_count = shape.lanes;
     control.clock = header.tsc;
+    let ticks_per_ms = ticks_per_ms(header.monotonic_ns, header.tsc);
+    let ticks = |ns: u64| (ns / 1000).saturating_mul(ticks_per_ms) / 1000;
+    control.ticks_per_ms = ticks_per_ms;
+    control.hold_ticks = ticks(options.hold_ns);
+    control.wait_ticks = ticks(options.wait_ns);
+    control.window_ticks = ticks(options.window_ns);
+    control.budget_percent = options.budget_percent;
+    control.seed = options.seed;
+    if options.gate == GATE_HUNT {
+        suspects::read(config, options);
+    }
     // SAFETY: aligned, in the mapped header.
     unsafe { AtomicU32::from_ptr(&raw mut header.ready) }.store(1, Ordering::Release);
+}
+
+/// The time-stamp counter's frequency, from its distance to an earlier reading at least 100 microseconds
+/// ago.
+fn ticks_per_ms(earlier_ns: u64, earlier_tsc: u64) -> u64 {
+    loop {
+        let ns = sys::clock_ns(sys::CLOCK_MONOTONIC).wrapping_sub(earlier_ns);
+        let ticks = sys::tsc().wrapping_sub(earlier_tsc);
+        // A clock that does not move would make this endless.
+        if ns >= 100_000 || ticks > 1 << 32 {
+            return ticks.saturating_mul(1_000_000) / ns.max(1);
+        }
+    }
 }
 
 fn open_gate(config: &Config, options: &Options) {

@@ -6,8 +6,10 @@ pub const READ: usize = 0;
 pub const WRITE: usize = 1;
 pub const OPEN: usize = 2;
 pub const CLOSE: usize = 3;
+pub const LSEEK: usize = 8;
 pub const MMAP: usize = 9;
 pub const MUNMAP: usize = 11;
+pub const NANOSLEEP: usize = 35;
 pub const GETPID: usize = 39;
 pub const EXIT: usize = 60;
 pub const FTRUNCATE: usize = 77;
@@ -17,6 +19,7 @@ pub const GETRLIMIT: usize = 97;
 pub const GETEUID: usize = 107;
 pub const SCHED_GETAFFINITY: usize = 204;
 pub const CLOCK_GETTIME: usize = 228;
+pub const EXIT_GROUP: usize = 231;
 pub const FALLOCATE: usize = 285;
 
 pub const CLOCK_REALTIME: usize = 0;
@@ -98,7 +101,12 @@ pub fn may_make_file_of(size: usize) -> bool {
     const RLIMIT_FSIZE: usize = 1;
     let mut limits = [0usize; 2];
     // SAFETY: `limits` has struct rlimit's layout.
-    match unsafe { syscall(GETRLIMIT, [RLIMIT_FSIZE, limits.as_mut_ptr() as usize, 0, 0, 0, 0]) } {
+    match unsafe {
+        syscall(
+            GETRLIMIT,
+            [RLIMIT_FSIZE, limits.as_mut_ptr() as usize, 0, 0, 0, 0],
+        )
+    } {
         Ok(_) => size <= limits[0],
         Err(_) => true,
     }
@@ -135,6 +143,39 @@ pub unsafe fn map_shared(
     };
     // SAFETY: as the function's own contract says.
     unsafe { syscall(MMAP, [address, size, PROT_READ_WRITE, flags, fd, offset]) }
+}
+
+/// A file's contents, mapped read-only until dropped.
+pub struct Mapped {
+    address: usize,
+    len: usize,
+}
+
+impl Mapped {
+    /// At most `most` bytes of a file; `None` when it is empty or cannot be mapped.
+    pub fn of(fd: usize, most: usize) -> Option<Mapped> {
+        const SEEK_END: usize = 2;
+        const PROT_READ: usize = 1;
+        const MAP_PRIVATE: usize = 2;
+        // SAFETY: plain integers; the kernel chooses the address.
+        unsafe {
+            let len = syscall(LSEEK, [fd, 0, SEEK_END, 0, 0, 0]).ok()?.min(most);
+            let address = syscall(MMAP, [0, len, PROT_READ, MAP_PRIVATE, fd, 0]).ok()?;
+            Some(Mapped { address, len })
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped for that length as long as this lives.
+        unsafe { core::slice::from_raw_parts(self.address as *const u8, self.len) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: `bytes` borrows from this, so nothing uses the mapping any more.
+        unsafe { unmap(self.address, self.len) };
+    }
 }
 
 /// munmap(2) of a mapping that init made.
@@ -193,7 +234,21 @@ pub fn cpus_allowed() -> Option<u32> {
     )
 }
 
-/// Ends the process.
+/// nanosleep(2) below a second.
+pub fn sleep_ns(ns: u64) {
+    let time = [0u64, ns];
+    // SAFETY: `time` has struct timespec's layout.
+    let _ = unsafe { syscall(NANOSLEEP, [time.as_ptr() as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// Ends all threads of the process.
+pub fn exit_group(code: usize) -> ! {
+    // SAFETY: does not return.
+    let _ = unsafe { syscall(EXIT_GROUP, [code, 0, 0, 0, 0, 0]) };
+    exit(code)
+}
+
+/// Ends the thread.
 pub fn exit(code: usize) -> ! {
     loop {
         // SAFETY: does not return.

@@ -1,0 +1,336 @@
+//! Hunt: holding operations at the door.
+//!
+//! After TSVD (Li et al., SOSP 2019): two operations on one map by different goroutines within a
+//! window, at least one a write, are a near miss, and make both program places suspects. An operation
+//! at a suspect place is held at the door for a while; whoever comes to the same map meanwhile with a
+//! conflicting operation is caught in the act with it, before either has touched the map. A hold
+//! that catches nobody makes the next one at that place half as likely.
+//!
+//! With no suspects known, the first operations at each place are held by chance.
+
+use crate::conflict::{Found, Front, GOID, fill_self, is_write, record_found};
+use crate::layout::*;
+use crate::occupancy::{Arrival, Entry, count, end_if_blocking, wait_at_the_door};
+use core::ptr::{read_volatile, write_volatile};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const TRAP_FREE: u32 = 0;
+const TRAP_SET: u32 = 1;
+const TRAP_SPRUNG: u32 = 2;
+
+/// Certain to be held, in `Place::chance`.
+const CERTAIN: u32 = 1024;
+/// A place below this chance is taken for ordered by some synchronisation.
+const LEAST_CHANCE: u32 = 16;
+/// Operations at one place among which holds are tried while nothing is suspected.
+const EXPLORED_VISITS: u32 = 8;
+/// Holds that no budget forbids, in milliseconds: a short program has no time to earn any.
+const ALLOWANCE_MS: u64 = 50;
+
+/// Still held: nobody has come, and the time is not up. Otherwise the hold is over.
+///
+/// # Safety
+/// The arrival must be the running goroutine's, back from a yield.
+#[inline(never)]
+pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
+    // SAFETY: the mark is this goroutine's; its trap index was checked when it was set.
+    unsafe {
+        let Some(index) = read_volatile(&raw const (*arrival.mark).trap).checked_sub(1) else {
+            return false;
+        };
+        let trap = arrival.front.trap(index as usize);
+        let is_sprung = read_volatile(&raw const (*trap).state) == TRAP_SPRUNG;
+        if !is_sprung && arrival.now < read_volatile(&raw const (*arrival.mark).deadline) {
+            return true;
+        }
+        let held = arrival
+            .now
+            .wrapping_sub(read_volatile(&raw const (*trap).set));
+        AtomicU64::from_ptr(&raw mut (*arrival.front.control()).held_ticks)
+            .fetch_add(held, Ordering::Relaxed);
+        learn(arrival, is_sprung);
+        take_down(arrival, trap, index);
+        // From here on it waits for its turn, if it has to.
+        let wait = read_volatile(&raw const (*arrival.front.control()).wait_ticks);
+        wait_at_the_door(arrival, wait, 0);
+        false
+    }
+}
+
+/// # Safety
+/// The trap must be this goroutine's.
+unsafe fn take_down(arrival: &Arrival<'_>, trap: *mut Trap, index: u32) {
+    // SAFETY: the caller's.
+    unsafe {
+        if let Some(entry) = Entry::lock_patiently(arrival.front, arrival.map) {
+            if (*entry.0).trap == index + 1 {
+                (*entry.0).trap = 0;
+            }
+            entry.unlock();
+        }
+        AtomicU32::from_ptr(&raw mut (*trap).state).store(TRAP_FREE, Ordering::Release);
+    }
+}
+
+/// # Safety
+/// As for `is_held`.
+unsafe fn learn(arrival: &Arrival<'_>, caught: bool) {
+    // SAFETY: places lie in the front.
+    unsafe {
+        let Some(place) = place_of(arrival.front, arrival.here.return_pc) else {
+            return;
+        };
+        let chance = read_volatile(&raw const (*place).chance);
+        if caught {
+            write_volatile(
+                &raw mut (*place).catches,
+                read_volatile(&raw const (*place).catches) + 1,
+            );
+        }
+        // A place that has caught somebody has said what it knows; the budget is for others.
+        write_volatile(&raw mut (*place).chance, chance / 2);
+    }
+}
+
+/// Somebody is held at this map's door: if the two operations conflict, both are caught.
+///
+/// # Safety
+/// As for `gocc_enter`; the entry is locked.
+#[inline(never)]
+pub unsafe fn spring_trap(arrival: &Arrival<'_>, entry: &Entry) {
+    // SAFETY: the caller's; a trap that an entry names is set.
+    unsafe {
+        let Some(index) = (*entry.0).trap.checked_sub(1) else {
+            return;
+        };
+        let trap = arrival.front.trap(index as usize);
+        let held = &(*trap).side;
+        let conflicts =
+            held.goid != arrival.here.goid && (is_write(held.op) || is_write(arrival.here.op));
+        let is_set =
+            read_volatile(&raw const (*trap).state) == TRAP_SET && (*trap).map == arrival.map;
+        if !conflicts || !is_set {
+            return;
+        }
+        let found = Found::Held(&raw const (*trap).side);
+        record_found(
+            arrival.config,
+            &arrival.here,
+            arrival.map,
+            arrival.map_type,
+            EVIDENCE_TRAP,
+            found,
+        );
+        end_if_blocking(arrival);
+        AtomicU32::from_ptr(&raw mut (*trap).state).store(TRAP_SPRUNG, Ordering::Release);
+    }
+}
+
+/// Notes the access, and holds the operation when its place is suspect and the budget allows it.
+///
+/// # Safety
+/// As for `gocc_enter`; the entry is locked.
+#[inline(never)]
+pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        note_access(arrival, entry);
+        if (*entry.0).trap != 0 || !is_chosen(arrival) || !is_affordable(arrival) {
+            return false;
+        }
+        let Some(index) = claim_trap(arrival.front) else {
+            return false;
+        };
+        let trap = arrival.front.trap(index as usize);
+        (*trap).map = arrival.map;
+        (*trap).set = arrival.now;
+        fill_self(
+            arrival.config,
+            &arrival.here,
+            arrival.now,
+            &raw mut (*trap).side,
+        );
+        (*trap).side.certainty = SIDE_HELD;
+        let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
+        wait_at_the_door(arrival, hold, index + 1);
+        AtomicU32::from_ptr(&raw mut (*trap).state).store(TRAP_SET, Ordering::Release);
+        // Only now may others see it.
+        (*entry.0).trap = index + 1;
+        count(&raw mut (*arrival.front.control()).holds);
+        true
+    }
+}
+
+/// A free trap, claimed; in the claimed state nobody else looks at it.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn claim_trap(front: Front) -> Option<u32> {
+    const TRAP_CLAIMED: u32 = 3;
+    (0..TRAP_COUNT as u32).find(|index| {
+        // SAFETY: traps lie in the front.
+        let state = unsafe { AtomicU32::from_ptr(&raw mut (*front.trap(*index as usize)).state) };
+        state
+            .compare_exchange(
+                TRAP_FREE,
+                TRAP_CLAIMED,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    })
+}
+
+/// Compares with the map's last accesses, and becomes one of them.
+///
+/// # Safety
+/// The entry must be locked.
+unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
+    const TIME_SHIFT: u32 = 10;
+    // SAFETY: the caller's.
+    unsafe {
+        let window =
+            read_volatile(&raw const (*arrival.front.control()).window_ticks) >> TIME_SHIFT;
+        let time = (arrival.now >> TIME_SHIFT) as u32;
+        let entry = &mut *entry.0;
+        for access in &entry.history {
+            let other_op = (access.who >> 48) as u8;
+            let is_near = u64::from(time.wrapping_sub(access.time)) <= window;
+            let is_other = access.who != 0 && access.who & GOID != arrival.here.goid;
+            if is_other && is_near && (is_write(other_op) || is_write(arrival.here.op)) {
+                suspect(
+                    arrival.front,
+                    arrival.here.return_pc,
+                    access.pc,
+                    arrival.here.op,
+                );
+                suspect(arrival.front, access.pc, arrival.here.return_pc, other_op);
+            }
+        }
+        let next = entry.next as usize % HISTORY;
+        entry.history[next] = Access {
+            who: arrival.here.goid | u64::from(arrival.here.op) << 48,
+            pc: arrival.here.return_pc,
+            time,
+        };
+        entry.next = (next as u32 + 1) % HISTORY as u32;
+    }
+}
+
+/// # Safety
+/// The front must be mapped.
+unsafe fn suspect(front: Front, pc: u32, other: u32, op: u8) {
+    // SAFETY: places lie in the front; two threads that meet in one lose a count.
+    unsafe {
+        let Some(place) = place_of(front, pc) else {
+            return;
+        };
+        let near_misses = read_volatile(&raw const (*place).near_misses);
+        if near_misses == 0 {
+            write_volatile(&raw mut (*place).chance, CERTAIN);
+            write_volatile(&raw mut (*place).other, other);
+            write_volatile(&raw mut (*place).op, u32::from(op));
+            AtomicU32::from_ptr(&raw mut (*front.control()).suspects)
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        write_volatile(&raw mut (*place).near_misses, near_misses.saturating_add(1));
+    }
+}
+
+/// The place of a return address, made when it is new and there is room.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn place_of(front: Front, pc: u32) -> Option<*mut Place> {
+    const PROBES: usize = 8;
+    let hash = (pc.wrapping_mul(0x9e37_79b9) >> 16) as usize;
+    (0..PROBES)
+        .map(|probe| front.place(hash + probe))
+        .find(|place| {
+            // SAFETY: places lie in the front.
+            let holder = unsafe { AtomicU32::from_ptr(&raw mut (**place).pc) };
+            match holder.compare_exchange(0, pc, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => true,
+                Err(found) => found == pc,
+            }
+        })
+}
+
+/// By chance: certain for a place newly suspected, less with every fruitless hold; while nothing is
+/// suspected, now and then among the first visits of a place.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn is_chosen(arrival: &Arrival<'_>) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        let control = arrival.front.control();
+        let Some(place) = place_of(arrival.front, arrival.here.return_pc) else {
+            return false;
+        };
+        let visits = read_volatile(&raw const (*place).visits);
+        write_volatile(&raw mut (*place).visits, visits.saturating_add(1));
+        let is_suspect = read_volatile(&raw const (*place).near_misses) != 0;
+        let chance = match read_volatile(&raw const (*place).chance) {
+            chance if is_suspect && chance >= LEAST_CHANCE => chance,
+            _ if is_suspect => return false,
+            _ if visits < EXPLORED_VISITS => CERTAIN / 4,
+            _ => return false,
+        };
+        let chosen = (dice(
+            read_volatile(&raw const (*control).seed),
+            arrival.here.return_pc,
+            visits,
+        ) & (CERTAIN - 1))
+            < chance;
+        if chosen {
+            write_volatile(
+                &raw mut (*place).holds,
+                read_volatile(&raw const (*place).holds) + 1,
+            );
+        }
+        chosen
+    }
+}
+
+/// The same for the same seed, place and visit: a run's choices can be had again.
+fn dice(seed: u32, pc: u32, visit: u32) -> u32 {
+    let mut mixed = u64::from(seed) << 32 | u64::from(pc);
+    mixed = (mixed ^ u64::from(visit)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed >> 40) as u32
+}
+
+/// Time spent in holds stays below its share of the time that has passed.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn is_affordable(arrival: &Arrival<'_>) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        let control = arrival.front.control();
+        let start = read_volatile(&raw const (*arrival.front.header()).tsc);
+        let budget = u64::from(read_volatile(&raw const (*control).budget_percent));
+        let earned = arrival.now.saturating_sub(start) / 100 * budget;
+        let allowance = ALLOWANCE_MS * read_volatile(&raw const (*control).ticks_per_ms);
+        let spent = read_volatile(&raw const (*control).held_ticks);
+        budget != 0
+            && spent.saturating_add(read_volatile(&raw const (*control).hold_ticks))
+                <= earned.saturating_add(allowance)
+    }
+}
+
+/// Puts a place under suspicion that an earlier run suspected.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn suspect_again(front: Front, pc: u32, chance: u32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let Some(place) = place_of(front, pc) else {
+            return;
+        };
+        suspect(front, pc, 0, 0);
+        write_volatile(&raw mut (*place).chance, chance.min(CERTAIN));
+    }
+}
