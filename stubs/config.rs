@@ -23,10 +23,6 @@ pub struct Config {
     pub config: u64,
     /// Link-time address of the ring's front (`.gocc.ring`).
     pub front: u64,
-    /// Link-time address of the injected moduledata.
-    pub moduledata: u64,
-    /// Link-time address of `runtime.firstmoduledata.next`.
-    pub next_moduledata: u64,
     /// Link-time address of `relocation_count` link-time addresses of words to add `bias` to.
     pub relocations: u64,
     /// See `relocations`.

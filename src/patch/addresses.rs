@@ -21,6 +21,10 @@ pub struct Addresses {
     pub enter: Vaddr,
     /// `gocc_leave`.
     pub leave: Vaddr,
+    /// The injected moduledata.
+    pub moduledata: Vaddr,
+    /// `runtime.firstmoduledata.next`.
+    pub next_moduledata: Vaddr,
 }
 
 impl Addresses {

@@ -158,6 +158,24 @@ impl Emitter<'_> {
         asm.finish(at, 0)
     }
 
+    /// The hook of `runtime.main`: links the injected moduledata behind the program's own, where
+    /// `runtime.findfunc` looks (runtime/symtab.go, findmoduledatap). Not earlier: with a second module in
+    /// the list schedinit does work that it otherwise spares itself (runtime/type.go, typelinksinit), which
+    /// a race build of Go 1.27 does not survive.
+    pub fn start_entry(&self, at: Vaddr, entry: &Entry) -> Result<Assembled> {
+        let mut asm = Assembler::new()?;
+        let back = Self::displaced_entry(&mut asm, entry)?;
+        let mut done = asm.code.create_label();
+        asm.lea(r10, self.addresses.next_moduledata)?;
+        asm.lea(r11, self.addresses.moduledata)?;
+        asm.code.cmp(qword_ptr(r10), 0)?;
+        asm.code.jne(done)?;
+        asm.code.mov(qword_ptr(r10), r11)?;
+        asm.code.set_label(&mut done)?;
+        Self::leave(&mut asm, entry, back)?;
+        asm.finish(at, 0)
+    }
+
     /// Instructions moved as a whole run after the hook; then the function goes on.
     fn leave(asm: &mut Assembler, entry: &Entry, back: Vaddr) -> Result {
         match entry {

@@ -56,9 +56,9 @@ pub enum PlanError {
         /// What is wrong with it.
         source: DecodeError,
     },
-    /// The executable has no map function at all.
+    /// The executable lacks functions that every Go program has.
     #[error(
-        "none of the runtime's map functions were found in its function table; is it complete?"
+        "the runtime's map functions or runtime.main were not found in its function table; is it complete?"
     )]
     NothingToHook,
     /// The new segments find no place.
@@ -83,7 +83,8 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
     let shim = Shim::load()?;
     let base = space::first_free_vaddr(go.image)?;
     // The ring's front comes first and the code after it: the front's size is known, the code's is not.
-    let addresses = addresses(base, &shim)?;
+    let next = go.first_moduledata.0 + u64::from(go.layout.moduledata_next);
+    let addresses = addresses(base, &shim, Vaddr(next))?;
     let mut code = InjectedCode::new(code_start(base), &shim);
     let entry = code.add("gocc.entry", |at| {
         Emitter {
@@ -93,7 +94,12 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
         .process_entry(at, go.image.entry())
     })?;
     let sites = probe::resolve(go);
-    if sites.iter().all(|site| site.function.is_none()) {
+    let has = |wanted: fn(ProbeKind) -> bool| {
+        let mut found = sites.iter().filter(|site| site.function.is_some());
+        found.any(|site| wanted(site.probe.kind))
+    };
+    let has_operation = has(|kind| matches!(kind, ProbeKind::Operation { .. }));
+    if !has_operation || !has(|kind| kind == ProbeKind::Start) {
         return Err(PlanError::NothingToHook);
     }
     let mut planner = SitePlanner {
@@ -143,16 +149,29 @@ fn fatal_functions(go: &GoBinary<'_>) -> Vec<Vaddr> {
 /// Segment order: `.gocc.ring`, `.gocc.data`, `.gocc.text`, `.gocc.pclntab`. The first two have sizes
 /// that do not depend on the code.
 const DATA_SIZE: u64 = PAGE;
+/// The injected moduledata lies behind the config.
+const MODULEDATA_OFFSET: u64 = size_of::<Config>().next_multiple_of(16) as u64;
 
 fn data_start(base: Vaddr) -> Vaddr {
     Vaddr(base.0 + (FRONT_SIZE as u64).next_multiple_of(PAGE))
 }
 
-fn code_start(base: Vaddr) -> Vaddr {
+/// Bytes before the first function that no function table covers: runtime/pprof's own tests take the first
+/// byte of an executable mapping for an address without a function.
+const PADDING: u64 = 64;
+/// Fills what is not to be executed.
+const INT3: u8 = 0xcc;
+
+fn text_start(base: Vaddr) -> Vaddr {
     Vaddr(data_start(base).0 + DATA_SIZE)
 }
 
-fn addresses(base: Vaddr, shim: &Shim) -> Result<Addresses, ShimError> {
+/// The first function; all code addresses are relative to it.
+fn code_start(base: Vaddr) -> Vaddr {
+    Vaddr(text_start(base).0 + PADDING)
+}
+
+fn addresses(base: Vaddr, shim: &Shim, next_moduledata: Vaddr) -> Result<Addresses, ShimError> {
     let in_shim = |name: &str| {
         shim.entry(name)
             .map(|offset| Vaddr(code_start(base).0 + u64::from(offset)))
@@ -165,6 +184,8 @@ fn addresses(base: Vaddr, shim: &Shim) -> Result<Addresses, ShimError> {
         death: in_shim("gocc_death")?,
         enter: in_shim("gocc_enter")?,
         leave: in_shim("gocc_leave")?,
+        moduledata: Vaddr(data_start(base).0 + MODULEDATA_OFFSET),
+        next_moduledata,
     })
 }
 
@@ -212,7 +233,6 @@ impl InjectedCode {
         name: &str,
         emit: impl FnOnce(Vaddr) -> Result<Assembled, iced_x86::IcedError>,
     ) -> Result<Vaddr, iced_x86::IcedError> {
-        const INT3: u8 = 0xcc;
         self.bytes
             .resize(self.bytes.len().next_multiple_of(16), INT3);
         let start = self.end();
@@ -254,6 +274,13 @@ impl SitePlanner<'_> {
         };
         let decoded =
             Function::decode(self.go, function).map_err(|source| bad_site(function, source))?;
+        if let ProbeKind::Check { operation } = site.probe.kind {
+            outcome.entry = match self.failed_checks(function, &decoded, operation)? {
+                0 => Outcome::Skipped("makes no check that is recognised".to_owned()),
+                _ => Outcome::Patched("jump where its check failed".to_owned()),
+            };
+            return Ok(outcome);
+        }
         outcome.entry = Outcome::Patched(self.entry(site, function, &decoded)?.to_owned());
         if let ProbeKind::Operation { operation, .. } = site.probe.kind {
             outcome.exits = self.exits(function, &decoded, operation)?;
@@ -271,7 +298,7 @@ impl SitePlanner<'_> {
     ) -> Result<&'static str, PlanError> {
         let entry = match site.probe.kind {
             ProbeKind::Operation { .. } => decoded.entry(self.emitter.layout),
-            ProbeKind::Death | ProbeKind::Panic => decoded.entry_or_moved(self.emitter.layout),
+            _ => decoded.entry_or_moved(self.emitter.layout),
         };
         let entry = entry.map_err(|source| bad_site(function, source))?;
         let name = format!("gocc.hook_{}", short_name(function.name));
@@ -283,7 +310,8 @@ impl SitePlanner<'_> {
                 map_type,
             } => emitter.operation_entry(at, &entry, operation, map, map_type),
             ProbeKind::Death => emitter.death_entry(at, &entry),
-            ProbeKind::Panic => emitter.panic_entry(at, &entry),
+            ProbeKind::Start => emitter.start_entry(at, &entry),
+            ProbeKind::Panic | ProbeKind::Check { .. } => emitter.panic_entry(at, &entry),
         })?;
         let (range, tactic) = match &entry {
             Entry::StackCheck { range, .. } => (range.clone(), "jump in place of the stack check"),
@@ -295,14 +323,15 @@ impl SitePlanner<'_> {
         Ok(tactic)
     }
 
-    /// Hooks every return that has room for it; how many.
+    /// Hooks every return; how many. One without a hook would leave its goroutine inside for ever.
     fn exits(
         &mut self,
         function: &Func<'_>,
         decoded: &Function,
         operation: Operation,
     ) -> Result<usize, PlanError> {
-        let exits: Vec<_> = decoded.exits().into_iter().flatten().collect();
+        let exits: Result<Vec<_>, _> = decoded.exits().into_iter().collect();
+        let exits = exits.map_err(|source| bad_site(function, source))?;
         for (index, exit) in exits.iter().enumerate() {
             let name = format!("gocc.exit{index}_{}", short_name(function.name));
             let frame = self.frame_size(exit.range.start);
@@ -319,17 +348,15 @@ impl SitePlanner<'_> {
         Ok(exits.len())
     }
 
+    /// Hooks the places where the runtime's own check failed; how many.
     fn failed_checks(
         &mut self,
         function: &Func<'_>,
         decoded: &Function,
         operation: Operation,
-    ) -> Result<(), PlanError> {
-        for (index, check) in decoded
-            .failed_checks(&self.fatals, self.emitter.layout)
-            .iter()
-            .enumerate()
-        {
+    ) -> Result<usize, PlanError> {
+        let checks = decoded.failed_checks(&self.fatals, self.emitter.layout);
+        for (index, check) in checks.iter().enumerate() {
             let name = format!("gocc.check{index}_{}", short_name(function.name));
             let frame = self.frame_size(check.range.start);
             let emitter = &self.emitter;
@@ -342,7 +369,7 @@ impl SitePlanner<'_> {
                 format!("failed check {index} of {}", function.name),
             )?;
         }
-        Ok(())
+        Ok(checks.len())
     }
 
     fn frame_size(&self, at: Vaddr) -> u32 {
@@ -359,7 +386,6 @@ impl SitePlanner<'_> {
         target: Vaddr,
         purpose: String,
     ) -> Result<(), PlanError> {
-        const INT3: u8 = 0xcc;
         const JMP_REL32: u8 = 0xe9;
         let size = range.end.0 - range.start.0;
         let distance = (target.0 as i64).wrapping_sub((range.start.0 + JUMP_SIZE) as i64);
@@ -394,7 +420,9 @@ fn bad_site(function: &Func<'_>, source: DecodeError) -> PlanError {
 fn describe(kind: ProbeKind) -> String {
     match kind {
         ProbeKind::Operation { operation, .. } => operation.to_string(),
+        ProbeKind::Check { operation } => format!("check of {operation}"),
         ProbeKind::Death => "death of the program".to_owned(),
+        ProbeKind::Start => "start of the program".to_owned(),
         ProbeKind::Panic => "panic".to_owned(),
     }
 }
@@ -421,8 +449,7 @@ impl InjectedData {
         options: &PlanOptions,
     ) -> Result<InjectedData, PlanError> {
         let tables = Tables::build(go, &code.functions, code.end());
-        let config_size = size_of::<Config>().next_multiple_of(16) as u64;
-        let moduledata_at = Vaddr(addresses.config.0 + config_size);
+        let moduledata_at = addresses.moduledata;
         let module = ModuleData::build(
             go,
             &tables,
@@ -440,8 +467,6 @@ impl InjectedData {
         let mut config = shim_config::for_executable(go, options)?;
         config.config = addresses.config.0;
         config.front = addresses.front.0;
-        config.moduledata = moduledata_at.0;
-        config.next_moduledata = go.first_moduledata.0 + u64::from(go.layout.moduledata_next);
         config.relocations = relocations_at;
         config.relocation_count = relocations.len() as u64;
         config.injected_start = code.start.0;
@@ -477,6 +502,8 @@ fn segments(base: Vaddr, code: InjectedCode, data: InjectedData) -> Vec<NewSegme
         bytes,
         flags,
     };
+    let mut text = vec![INT3; PADDING as usize];
+    text.extend(code.bytes);
     vec![
         NewSegment {
             name: ".gocc.ring".to_owned(),
@@ -486,7 +513,7 @@ fn segments(base: Vaddr, code: InjectedCode, data: InjectedData) -> Vec<NewSegme
             flags: PF_R | PF_W,
         },
         segment(".gocc.data", data_start(base), data.writable, PF_R | PF_W),
-        segment(".gocc.text", code.start, code.bytes, PF_R | PF_X),
+        segment(".gocc.text", text_start(base), text, PF_R | PF_X),
         segment(".gocc.pclntab", tables_at, data.tables, PF_R),
     ]
 }

@@ -113,6 +113,14 @@ pub enum ProbeKind {
     },
     /// `runtime.fatal` or `runtime.throw`: the program dies, perhaps of `concurrent map ...`.
     Death,
+    /// A function that does not perform the operation as users see it, but makes the runtime's own
+    /// check for it.
+    Check {
+        /// The operation whose check it is.
+        operation: Operation,
+    },
+    /// `runtime.main`: the runtime is set up, user code has not run yet.
+    Start,
     /// `runtime.gopanic`: the goroutine leaves the map operation it is in, if any, without passing
     /// an exit.
     Panic,
@@ -207,7 +215,11 @@ const fn other(function: &'static str, kind: ProbeKind) -> Probe {
     }
 }
 
-static CATALOGUE: [Probe; 27] = {
+const fn check(function: &'static str, operation: Operation) -> Probe {
+    other(function, ProbeKind::Check { operation })
+}
+
+static CATALOGUE: [Probe; 30] = {
     use Operation::*;
     [
         // runtime/map.go, map_fast32.go, map_fast64.go, map_faststr.go; in Go 1.27 linknamed from
@@ -241,6 +253,12 @@ static CATALOGUE: [Probe; 27] = {
         between(19, ON, other("runtime.fatal", ProbeKind::Death)),
         between(18, 18, other("runtime.throw", ProbeKind::Death)),
         other("runtime.gopanic", ProbeKind::Panic),
+        // runtime/proc.go: runs after schedinit.
+        other("runtime.main", ProbeKind::Start),
+        // runtime/map.go up to 1.23, runtime/map_noswiss.go; internal/runtime/maps/map.go: what maps.clone
+        // calls checks the flag.
+        between(21, 25, check("runtime.mapclone2", Clone)),
+        between(24, ON, check("internal/runtime/maps.(*Map).Clone", Clone)),
     ]
 };
 

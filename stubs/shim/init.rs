@@ -1,5 +1,5 @@
-//! What happens at the executable's entry point, before the Go runtime: make the injected code known
-//! to Go's unwinder, create the ring, open the gate. Whatever fails, the program runs: one line on
+//! What happens at the executable's entry point, before the Go runtime: relocate the injected
+//! tables, create the ring, open the gate. Whatever fails, the program runs: one line on
 //! standard error says why, and the hooks stay dormant.
 
 use crate::config::Config;
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn gocc_init(sp: *const u64, config: *mut Config) {
     let config = unsafe { &mut *config };
     config.bias = (config as *const Config as u64).wrapping_sub(config.config);
     // SAFETY: the addresses in the config are the patcher's.
-    unsafe { link_moduledata(config) };
+    unsafe { relocate(config) };
     // SAFETY: as given to this function.
     let stack = unsafe { InitialStack::new(sp) };
     let mut options = Options::defaults(config);
@@ -53,15 +53,11 @@ pub unsafe extern "C" fn gocc_init(sp: *const u64, config: *mut Config) {
     }
 }
 
-/// Adds the load bias to the injected pointers and links the injected moduledata behind the
-/// program's own, where `runtime.findfunc` looks (runtime/symtab.go, findmoduledatap).
+/// Adds the load bias to the injected pointers. The hook of `runtime.main` links what they belong to.
 ///
 /// # Safety
 /// The config's addresses must be right, and the Go runtime not running yet.
-unsafe fn link_moduledata(config: &Config) {
-    if config.next_moduledata == 0 {
-        return;
-    }
+unsafe fn relocate(config: &Config) {
     let at = |address: u64| config.bias.wrapping_add(address);
     // SAFETY: the patcher lists words of its own writable segment.
     unsafe {
@@ -69,10 +65,6 @@ unsafe fn link_moduledata(config: &Config) {
         for index in 0..config.relocation_count as usize {
             let word = at(list.add(index).read()) as *mut u64;
             word.write(at(word.read()));
-        }
-        let next = at(config.next_moduledata) as *mut u64;
-        if next.read() == 0 {
-            next.write(at(config.moduledata));
         }
     }
 }
