@@ -18,8 +18,8 @@ import (
 const (
 	writers = 10
 	rangers = 5
-	assigns = 200000 // of each writer
-	ranges  = 3000   // of each ranger
+	assigns = 100000 // of each writer
+	ranges  = 1500   // of each ranger
 	keys    = 200
 )
 
