@@ -296,15 +296,17 @@ pub struct Mark {
     pub record: Record,
     /// Address of the goroutine's g.
     pub g: u64,
-    /// Frame pointer at the function's entry: the caller's frame.
-    pub frame: u64,
+    /// Zero.
+    pub reserved1: u64,
     /// `MARK_IDLE`, `MARK_INSIDE` or `MARK_CHANGING`.
     pub state: u32,
     /// The occupancy entry that it is counted in, plus one; 0 for none.
     pub occupancy: u32,
     /// While `MARK_HELD`: when to stop waiting, time-stamp counter.
     pub deadline: u64,
-    /// Distance of `frame` from the top of the goroutine's stack: stays the same when the stack moves.
+    /// Where the caller's frame is (the frame pointer at the function's entry): its distance from the
+    /// highest place that a frame can have, 16 bytes below the top of the goroutine's stack. Stays the same
+    /// when the stack moves.
     pub depth: u32,
     /// The trap it is held in, plus one; 0 for none.
     pub trap: u32,

@@ -201,8 +201,13 @@ fn map_of(ring: &Ring, symbols: &Symbolizer<'_>, conflict: &Conflict) -> MapIden
 
 fn side_of(ring: &Ring, symbols: &mut Symbolizer<'_>, side: &layout::Side) -> Side {
     let stack = symbols.stack(side_pcs(side).iter().map(|&low| ring.link_time_pc(low)));
+    let operation = match grade::operation(side) {
+        // Up to Go 1.24 a clone iterates through the hooked functions.
+        Some(Operation::Iterate) if frames::is_clone(&stack) => Some(Operation::Clone),
+        operation => operation,
+    };
     Side {
-        operation: grade::operation(side),
+        operation,
         certainty: certainty_of(side),
         goroutine: (side.goid != 0).then(|| goroutine_of(ring, symbols, side)),
         stack,

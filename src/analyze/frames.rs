@@ -42,6 +42,13 @@ pub fn is_internal_caller(function: &str) -> bool {
     INTERNAL_CALLERS.contains(&function)
 }
 
+/// The operation at the top of this stack is part of a `maps.Clone`.
+pub fn is_clone(stack: &[StackFrame]) -> bool {
+    let names = stack.iter().map(|frame| frame.function.as_str());
+    let mut above_user = names.take_while(|name| is_machinery(name) || is_internal_caller(name));
+    above_user.any(is_internal_caller)
+}
+
 /// Marks the frames that a person does not need to see: the machinery at the top, and the runtime's
 /// own at the bottom (`runtime.main`, `runtime.goexit`). A stack that has nothing else is left as it
 /// is.

@@ -432,9 +432,11 @@ impl OperationHook<'_> {
         self.asm
             .code
             .mov(qword_ptr(r10 + offset_of!(Mark, g)), r14)?;
+        // The walk has left R8 at the highest place that a frame can have.
+        self.asm.code.sub(r8, rbp)?;
         self.asm
             .code
-            .mov(qword_ptr(r10 + offset_of!(Mark, frame)), rbp)?;
+            .mov(dword_ptr(r10 + offset_of!(Mark, depth)), r8d)?;
         self.asm
             .code
             .mov(dword_ptr(r10 + state), layout::MARK_INSIDE)

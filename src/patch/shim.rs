@@ -296,7 +296,7 @@ mod tests {
 
     /// Below a passed stack check at least 800 bytes of a goroutine's stack are free (StackSmall lets a frame
     /// reach 128 below the guard, which is 928 above the stack's end; internal/abi/stack.go, runtime/stack.go).
-    /// A failed check calls from inside a frame, where no more than that is free; the bound leaves 250.
+    /// A failed check calls from inside a frame, where no more than that is free; the bound leaves 200.
     #[test]
     fn slow_paths_need_less_stack_than_a_passed_check_leaves() {
         /// Return address, and what a hook saves around its call.
@@ -307,7 +307,7 @@ mod tests {
             let function = function.unwrap_or_else(|| panic!("no {name}"));
             let needed = HOOK + deepest_stack(&shim, function, &mut Vec::new());
             println!("{name} needs {needed} bytes of stack");
-            assert!(needed <= 550, "{name} needs {needed} bytes");
+            assert!(needed <= 600, "{name} needs {needed} bytes");
         }
     }
 

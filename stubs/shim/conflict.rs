@@ -106,6 +106,24 @@ impl Here {
     }
 }
 
+impl Here {
+    /// As `Mark::depth`.
+    pub fn depth(&self, config: &Config) -> u32 {
+        // SAFETY: a Here is made of a live g; the offset is the patcher's.
+        unsafe { highest_frame(config, self.g) }.wrapping_sub(self.frame) as u32
+    }
+}
+
+/// The highest place that a frame can have on a goroutine's stack: frame pointer and return address
+/// take 16 bytes.
+///
+/// # Safety
+/// `g` must be a g.
+unsafe fn highest_frame(config: &Config, g: u64) -> u64 {
+    // SAFETY: the offset is the patcher's.
+    unsafe { read_at(g, config.g_stack_hi) }.saturating_sub(16)
+}
+
 impl Record {
     fn goid(&self) -> u64 {
         self.who & GOID
@@ -490,26 +508,32 @@ unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) {
     // SAFETY: the caller's; the mark may change at any time, so it is read volatile and compared.
     unsafe {
         let goid = read_volatile(&raw const (*mark).record.who) & GOID;
-        let (g, frame) = (
-            read_volatile(&raw const (*mark).g),
-            read_volatile(&raw const (*mark).frame),
-        );
+        let g = read_volatile(&raw const (*mark).g);
+        let depth = read_volatile(&raw const (*mark).depth);
         copy_mark(mark, side);
-        let inside = |mark: *mut Mark| {
+        let marked = (*side).depth;
+        let is_inside = || {
             read_volatile(&raw const (*mark).state) == MARK_INSIDE
                 && read_volatile(&raw const (*mark).record.map) == map
                 && read_volatile(&raw const (*mark).record.who) & GOID == goid
-                && read_volatile(&raw const (*mark).frame) == frame
+                && read_volatile(&raw const (*mark).depth) == depth
                 && read_volatile(&raw const (*mark).record.pcs[0]) == (*side).pcs[0]
         };
-        let same_goroutine = g != 0 && read_at(g, config.g_goid) == goid;
-        if same_goroutine {
+        let is_its_g = g != 0 && read_at(g, config.g_goid) == goid;
+        if is_its_g {
             fill_goroutine(config, g, goid, side);
         }
-        if same_goroutine && inside(mark) {
-            walk(config, g, frame, side, 1);
+        if is_its_g && is_inside() {
+            let top = highest_frame(config, g);
+            walk(config, g, top.wrapping_sub(u64::from(depth)), side, 1);
             fence(Ordering::Acquire);
-            if inside(mark) {
+            let is_whole = highest_frame(config, g) == top && (*side).depth >= marked;
+            if is_inside() {
+                if !is_whole {
+                    // The stack moved: the frames are those of the mark.
+                    copy_mark(mark, side);
+                    (*side).truncated = 1;
+                }
                 (*side).certainty = SIDE_INSIDE;
                 return;
             }

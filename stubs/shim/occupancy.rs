@@ -111,21 +111,12 @@ unsafe fn is_stale(
     // SAFETY: the caller's.
     unsafe {
         let outer = read_volatile(&raw const (*mark).depth);
-        let stale = is_own && outer >= depth(config, here);
+        let stale = is_own && outer >= here.depth(config);
         if stale {
             release(front, mark);
         }
         stale
     }
-}
-
-/// Bytes between the frame and the top of the goroutine's stack: the same when the stack moves.
-///
-/// # Safety
-/// `here` must be the running goroutine.
-unsafe fn depth(config: &Config, here: &Here) -> u32 {
-    // SAFETY: the offset is the patcher's.
-    unsafe { read_at(here.g, config.g_stack_hi).wrapping_sub(here.frame) as u32 }
 }
 
 /// # Safety
@@ -361,8 +352,7 @@ unsafe fn fill_mark(arrival: &Arrival<'_>) {
         write_volatile(&raw mut (*mark).record.pcs[0], here.return_pc);
         write_volatile(&raw mut (*mark).record.pcs[1], 0);
         write_volatile(&raw mut (*mark).g, here.g);
-        write_volatile(&raw mut (*mark).frame, here.frame);
-        write_volatile(&raw mut (*mark).depth, depth(arrival.config, here));
+        write_volatile(&raw mut (*mark).depth, here.depth(arrival.config));
     }
 }
 
@@ -412,7 +402,7 @@ pub unsafe extern "C" fn gocc_leave(config: &Config, g: u64, frame: u64) {
         let is_own = read_volatile(&raw const (*mark).record.who) & GOID == here.goid;
         let is_inside = read_volatile(&raw const (*mark).state) == MARK_INSIDE;
         let is_outermost =
-            frame == 0 || read_volatile(&raw const (*mark).depth) == depth(config, &here);
+            frame == 0 || read_volatile(&raw const (*mark).depth) == here.depth(config);
         if is_own && is_inside && is_outermost {
             release(front, mark);
         }
