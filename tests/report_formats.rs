@@ -143,3 +143,39 @@ fn pprof_opens_the_profile() {
         assert!(raw.contains(label), "{label} is in\n{raw}");
     }
 }
+
+/// One file that asks nobody for anything, with both sides and the source of the place.
+#[test]
+fn html_is_one_file() {
+    let demo = Demo::unpack();
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/demo");
+    let page = report(&demo, &[&"--format=html", &"--source-root", &sources]);
+    let page = String::from_utf8(page).unwrap();
+    for expected in [
+        "1 concurrent map access",
+        "<h3>Iteration by goroutine 6</h3>",
+        "<h3>Write by goroutine 7</h3>",
+        "Map operations by stack",
+        "Conflicts by stack",
+        "title=\"main.(*Server).Renew: 5 operations (62.5%)\"",
+    ] {
+        assert!(page.contains(expected), "{expected} is in\n{page}");
+    }
+    for (tag, address) in [
+        ("src=", ""),
+        ("href=", ""),
+        ("url(", ""),
+        ("@import", ""),
+        ("http", "://"),
+    ] {
+        let foreign = format!("{tag}{address}");
+        assert!(!page.contains(&foreign), "{foreign} is not in\n{page}");
+    }
+    let source = std::fs::read_to_string(format!("{sources}/main.go")).unwrap();
+    let place = source
+        .lines()
+        .find(|line| line.contains("range s.sessions"))
+        .unwrap();
+    let here = page.split("class=\"here\"").nth(1).unwrap();
+    assert!(here.contains(place.trim()), "{place} is in\n{here}");
+}

@@ -28,7 +28,7 @@ pub struct ReportArgs {
     /// What flame graphs and folded stacks count (default: operations, if any were recorded)
     #[arg(long, value_enum, value_name = "WHAT")]
     pub count: Option<Counting>,
-    /// Where the sources lie: SARIF names files relative to it
+    /// Where the sources lie: SARIF names files relative to it, HTML takes lines from there
     #[arg(long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
 }

@@ -65,7 +65,7 @@ impl Flames {
 
     fn add_conflicts(&mut self, analysis: &Analysis, all_frames: bool) {
         for finding in &analysis.findings {
-            for side in &finding.sides {
+            for side in finding.sides.iter().filter(|side| !side.stack.is_empty()) {
                 let elements = elements(&side.stack, side.truncated, all_frames);
                 self.add(elements, side.operation, finding.count);
             }

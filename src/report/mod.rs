@@ -1,6 +1,7 @@
 //! Findings for people (text, HTML) and for tools, all from one model.
 
 mod flame;
+mod html;
 pub mod json;
 mod pprof;
 mod sarif;
@@ -19,6 +20,8 @@ pub enum Format {
     Text,
     /// For tools: one object, its form documented in `docs/report-json.md`.
     Json,
+    /// For people: one file to look at in a browser, to search and to send around.
+    Html,
     /// For code hosts' scanning pages: SARIF 2.1.0.
     Sarif,
     /// For `go tool pprof`: operations and conflicts by stack, gzipped.
@@ -58,7 +61,7 @@ pub struct ReportOptions {
     pub all_frames: bool,
     /// What flame graphs count; operations if any were recorded, unless said otherwise.
     pub counting: Option<Counting>,
-    /// Where the sources lie. SARIF names files below it relative to it.
+    /// Where the sources lie. SARIF names files below it relative to it, HTML takes lines from there.
     pub source_root: Option<PathBuf>,
 }
 
@@ -76,6 +79,7 @@ pub fn write(
     match format {
         Format::Text => text::write(analysis, options, out),
         Format::Json => json::write(analysis, out),
+        Format::Html => html::write(analysis, options, out),
         Format::Sarif => sarif::write(analysis, options, out),
         Format::Pprof => pprof::write(analysis, options, out),
         Format::Folded => flame::write_folded(analysis, options, out),

@@ -260,7 +260,12 @@ impl Writer<'_> {
             rule_index: usize::from(finding.grade == Grade::Suspect),
             level,
             message: Text {
-                text: wording::sentence(finding),
+                text: format!(
+                    "{} ({}: {}).",
+                    wording::sentence(finding),
+                    grade_name(finding.grade),
+                    finding.evidence.summary
+                ),
             },
             locations: self.side_location(noticed, None).into_iter().collect(),
             related_locations: self.side_location(found, Some(1)).into_iter().collect(),

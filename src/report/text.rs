@@ -1,12 +1,10 @@
 //! The report as text, in the layout that Go's race detector has taught people to read.
 
 use super::ReportOptions;
-use super::wording::{capitalised, deed, grade_name, name_of};
+use super::wording::{capitalised, deed, grade_name, name_of, side_note};
 use crate::analyze::model::{
-    Analysis, Certainty, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side,
-    StackFrame,
+    Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
 };
-use crate::ring::Operation;
 use anstyle::{AnsiColor, Style};
 use std::fmt;
 use std::io::{self, Write};
@@ -81,16 +79,7 @@ fn write_side(
             "{HEADING}{heading}{HEADING:#} (nothing was recorded about it)"
         );
     }
-    let note = match (
-        side.certainty,
-        side.operation.is_some_and(Operation::writes),
-    ) {
-        (Certainty::Held, _) => " (held at the door)",
-        (Certainty::JustLeft, _) => " (it had just left the operation)",
-        (Certainty::Latest, true) => " (the last one known to have written to the map)",
-        (Certainty::Latest, false) => " (the last one known to have used the map)",
-        _ => "",
-    };
+    let note = side_note(side).map_or(String::new(), |note| format!(" ({note})"));
     writeln!(out, "{HEADING}{heading}{HEADING:#}{note}:")?;
     write_frames(&side.stack, options, out)?;
     if side.truncated {
@@ -174,6 +163,14 @@ fn write_problems(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_losses(lost: &Losses, out: &mut dyn Write) -> io::Result<()> {
+    let lines = loss_lines(lost);
+    lines
+        .iter()
+        .try_for_each(|line| writeln!(out, "Lost: {line}."))
+}
+
+/// What is missing: `3 records make no sense`.
+pub fn loss_lines(lost: &Losses) -> Vec<String> {
     let all = [
         (
             lost.conflicts_torn,
@@ -211,10 +208,10 @@ fn write_losses(lost: &Losses, out: &mut dyn Write) -> io::Result<()> {
             "records make no sense",
         ),
     ];
-    for (count, one, many) in all.into_iter().filter(|(count, ..)| *count > 0) {
-        writeln!(out, "Lost: {}.", Counted(count, one, many))?;
-    }
-    Ok(())
+    all.into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| Counted(count, one, many).to_string())
+        .collect()
 }
 
 fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
@@ -244,7 +241,7 @@ fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// `2 maps`, `1 map`.
-struct Counted<'a>(u64, &'a str, &'a str);
+pub struct Counted<'a>(pub u64, pub &'a str, pub &'a str);
 
 impl fmt::Display for Counted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -258,7 +255,7 @@ impl fmt::Display for Counted<'_> {
 }
 
 /// Nanoseconds as seconds: `1.204 s`.
-struct Seconds(u64);
+pub struct Seconds(pub u64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! Sentences that several formats share.
 
 use crate::analyze::frames;
-use crate::analyze::model::{Finding, Goroutine, Grade, Side, StackFrame};
+use crate::analyze::model::{Certainty, Finding, Goroutine, Grade, Side, StackFrame};
 use crate::ring::Operation;
 
 /// `main goroutine`, `goroutine 7`. The main goroutine has number 1 in every Go program.
@@ -19,6 +19,18 @@ pub fn deed(side: &Side) -> String {
     match &side.goroutine {
         Some(goroutine) => format!("{operation} by {}", name_of(goroutine)),
         None => format!("{operation} by an unknown goroutine"),
+    }
+}
+
+/// How a side is known, unless it was seen in the operation itself.
+pub fn side_note(side: &Side) -> Option<&'static str> {
+    let writes = side.operation.is_some_and(Operation::writes);
+    match (side.certainty, writes) {
+        (Certainty::Held, _) => Some("held at the door"),
+        (Certainty::JustLeft, _) => Some("it had just left the operation"),
+        (Certainty::Latest, true) => Some("the last one known to have written to the map"),
+        (Certainty::Latest, false) => Some("the last one known to have used the map"),
+        _ => None,
     }
 }
 
@@ -46,7 +58,7 @@ pub fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The whole finding in a sentence.
+/// The whole finding in a sentence, without a full stop.
 pub fn sentence(finding: &Finding) -> String {
     let [noticed, found] = &finding.sides;
     let map = finding
@@ -55,14 +67,18 @@ pub fn sentence(finding: &Finding) -> String {
         .as_ref()
         .map_or_else(|| "one map".to_owned(), |name| format!("one {name}"));
     format!(
-        "{} in {} and {} in {} work on {map} without synchronisation ({}: {}).",
-        capitalised(&deed(noticed)),
-        place_name(noticed),
-        deed(found),
-        place_name(found),
-        grade_name(finding.grade),
-        finding.evidence.summary
+        "{} and {} on {map} without synchronisation",
+        capitalised(&deed_in_place(noticed)),
+        deed_in_place(found),
     )
+}
+
+/// `write by goroutine 7 in main.(*Cache).Put (cache.go:41)`.
+fn deed_in_place(side: &Side) -> String {
+    match place(side) {
+        Some(_) => format!("{} in {}", deed(side), place_name(side)),
+        None => deed(side),
+    }
 }
 
 /// `confirmed` or `suspect`.
