@@ -315,3 +315,105 @@ fn output_goes_to_a_file() {
         gocc(&[&"report", &path]).stdout
     );
 }
+
+/// Clients and the janitor use the map in turns, nobody collides: that is no finding.
+#[test]
+fn near_misses_are_suspects_and_no_findings() {
+    let demo = Demo::unpack();
+    let at = |op, goid, pcs: &[u64], clock| {
+        let mut record = record(op, goid, pcs);
+        record.clock = clock;
+        record
+    };
+    let (renewing, sweeping) = (demo.renewing(), demo.sweeping());
+    let mut ring = demo.ring(0);
+    // Two lanes, merged by their clocks: 7 and 6 alternate three times.
+    let writes = [2_000_000, 2_100_000].map(|clock| at(layout::OP_ASSIGN, 7, &renewing, clock));
+    let steps = [2_050_000, 2_150_000].map(|clock| at(layout::OP_ITERATE, 6, &sweeping, clock));
+    ring.write_lane(0, &writes);
+    ring.write_lane(1, &steps);
+    let path = ring.save(demo.path(), "gocc-1.ring");
+    let hidden = gocc(&[&"report", &path]);
+    assert_eq!(hidden.status.code(), Some(0));
+    insta::assert_snapshot!("suspects_hidden", stdout_of(&hidden, &demo));
+    let listed = gocc(&[&"report", &"--suspects", &"--fail-on-suspects", &path]);
+    assert_eq!(listed.status.code(), Some(66));
+    let text = stdout_of(&listed, &demo);
+    for expected in [
+        "(suspect: shortly after each other, nothing proven)",
+        "teration by goroutine 6:\n  main.(*Server).Janitor()",
+        "rite by goroutine 7:\n  main.(*Server).Renew()",
+        "took turns 3 times, 0% of the functions in common.",
+    ] {
+        assert!(text.contains(expected), "{expected} is in\n{text}");
+    }
+    let narrow = gocc(&[&"report", &"--window=0", &path]);
+    assert!(!stdout_of(&narrow, &demo).contains("suspect"));
+    let json = gocc(&[&"report", &"--format=json", &path]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["findings"].as_array().unwrap().len(), 0);
+    assert_eq!(json["suspects"][0]["evidence"]["kind"], "near_miss");
+    assert_eq!(json["suspects"][0]["suspicion"]["alternations"], 3);
+}
+
+/// The same operations at two more grains: by map, and one after the other.
+#[test]
+fn stats_by_map_and_in_their_order() {
+    let demo = Demo::unpack();
+    let (renewing, sweeping) = (demo.renewing(), demo.sweeping());
+    let mut ring = demo.ring(0);
+    ring.write_conflicts(&[demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE)]);
+    let mut other = record(layout::OP_READ, 9, &renewing);
+    other.map += 0x40;
+    let mut records = vec![record(layout::OP_ITERATE, 6, &sweeping); 4];
+    records.extend(vec![record(layout::OP_ASSIGN, 7, &renewing); 3]);
+    records.push(record(layout::OP_ITERATE, 6, &sweeping));
+    records.push(other);
+    ring.write_lane(0, &records);
+    let path = ring.save(demo.path(), "gocc-1.ring");
+    let json = |grain: &str| -> serde_json::Value {
+        let output = gocc(&[&"stats", &"--json", &"--by", &grain, &path]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let maps = json("instances")["maps"].clone();
+    let number = |at: usize, name: &str| maps[at][name].as_u64().unwrap();
+    assert_eq!(
+        ["goroutines", "reads", "writes"].map(|name| number(0, name)),
+        [2, 5, 3]
+    );
+    assert_eq!(
+        ["goroutines", "reads", "writes"].map(|name| number(1, name)),
+        [1, 1, 0]
+    );
+    let chains = json("chains")["chains"].clone();
+    assert_eq!(chains.as_array().unwrap().len(), 1, "{chains:#}");
+    assert_eq!(chains[0]["type"], "map[string]*main.Session");
+    let links: Vec<_> = chains[0]["links"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| {
+            (
+                link["goroutine"].as_u64().unwrap(),
+                link["count"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    // Four steps, three assignments, one step; then the conflict.
+    assert_eq!(links, [(6, 4), (7, 3), (6, 1), (6, 1)]);
+    assert_eq!(chains[0]["links"][3]["conflict"], true);
+}
+
+/// What collided is not suspected as well.
+#[test]
+fn a_finding_is_no_suspect() {
+    let demo = Demo::unpack();
+    let mut ring = demo.ring(0);
+    ring.write_conflicts(&[demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE)]);
+    ring.write_lane(0, &[record(layout::OP_ASSIGN, 7, &demo.renewing())]);
+    ring.write_lane(1, &[record(layout::OP_ITERATE, 6, &demo.sweeping())]);
+    let output = gocc(&[&"report", &ring.save(demo.path(), "gocc-1.ring")]);
+    assert_eq!(output.status.code(), Some(66));
+    assert!(!stdout_of(&output, &demo).contains("suspect"));
+}

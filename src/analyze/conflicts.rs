@@ -18,7 +18,7 @@ pub struct Collector {
 
 /// Where a side's operation stands in the source: what makes two conflicts the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Place {
+pub struct Place {
     operation: Option<Operation>,
     function: String,
     file: String,
@@ -149,7 +149,8 @@ fn rank(finding: &Finding) -> impl Ord + use<> {
     )
 }
 
-fn place_of(side: &Side) -> Place {
+/// Where a side stands.
+pub fn place_of(side: &Side) -> Place {
     let frame = frames::innermost_user(&side.stack);
     Place {
         operation: side.operation,
@@ -185,6 +186,7 @@ fn finding_of(
         goroutines: 1,
         first,
         last,
+        suspicion: None,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::image::{Image, ImageError};
 use crate::patch::note;
 use crate::ring::{Ring, RingError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why nothing can be said about a ring.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +52,21 @@ pub enum AnalyzeError {
 }
 
 /// How rings are analysed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Take symbols from this executable, not from the one that the ring names.
     pub exe: Option<PathBuf>,
+    /// Operations further apart than this are no near miss.
+    pub window: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            exe: None,
+            window: Duration::from_millis(10),
+        }
+    }
 }
 
 /// What the symbols were taken from, or why there are none.

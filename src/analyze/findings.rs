@@ -4,10 +4,12 @@ use super::clock::Clock;
 use super::conflicts::Collector;
 use super::executable::{AnalyzeError, Options, Source, by_executable, is_running, with_symbols};
 use super::model::{Analysis, Losses, OperationStack, RingSummary};
+use super::near::NearMisses;
 use super::stacks::{Counted, Stacks};
 use super::stream::Stream;
+use super::suspects::{Naming, Suspects};
 use super::symbols::Symbolizer;
-use crate::ring::{Ring, RingError};
+use crate::ring::{Conflicts, Ring, RingError};
 use std::path::PathBuf;
 
 /// Finds what the rings prove.
@@ -16,15 +18,19 @@ use std::path::PathBuf;
 /// When the options name an executable that does not fit. Damage in a ring is no error, but listed
 /// among that ring's problems.
 pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeError> {
-    let mut collector = Collector::default();
-    let mut operations = Vec::new();
+    let mut reading = Reading {
+        window_ns: u64::try_from(options.window.as_nanos()).unwrap_or(u64::MAX),
+        collector: Collector::default(),
+        suspects: Suspects::default(),
+        operations: Vec::new(),
+    };
     let mut summaries = Vec::new();
     for group in by_executable(rings) {
         let Some(first) = group.first() else { continue };
         let of_group = with_symbols(first, options, |symbols, source| {
             group
                 .iter()
-                .map(|ring| read_ring(ring, symbols, source, &mut collector, &mut operations))
+                .map(|ring| reading.ring(ring, symbols, source))
                 .collect::<Vec<_>>()
         })?;
         summaries.extend(of_group);
@@ -32,37 +38,79 @@ pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeE
     summaries.sort_by(|a, b| (a.started_unix_ns, &a.path).cmp(&(b.started_unix_ns, &b.path)));
     let mut lost = Losses::default();
     summaries.iter().for_each(|ring| lost.add(&ring.lost));
+    let findings = reading.collector.finish();
+    let (suspects, suspects_unlisted) = reading.suspects.finish(&findings);
     Ok(Analysis {
-        findings: collector.finish(),
+        findings,
+        suspects,
+        suspects_unlisted,
         rings: summaries,
         lost,
-        operations,
+        operations: reading.operations,
     })
 }
 
-fn read_ring(
-    ring: &Ring,
-    symbols: &mut Symbolizer<'_>,
-    source: &Source,
-    collector: &mut Collector,
-    operations: &mut Vec<OperationStack>,
-) -> RingSummary {
-    let mut summary = summary_of(ring, source);
-    let clock = Clock::new(ring.header());
-    match ring.conflicts() {
-        Ok(conflicts) => {
-            summary.lost.conflicts_torn = conflicts.torn.into();
-            summary.lost.conflicts_dropped = conflicts.dropped.into();
-            conflicts
-                .committed
-                .iter()
-                .for_each(|conflict| collector.add(ring, symbols, &clock, conflict));
+/// What the rings that were read so far say together.
+struct Reading {
+    window_ns: u64,
+    collector: Collector,
+    suspects: Suspects,
+    operations: Vec<OperationStack>,
+}
+
+impl Reading {
+    fn ring(&mut self, ring: &Ring, symbols: &mut Symbolizer<'_>, source: &Source) -> RingSummary {
+        let mut summary = summary_of(ring, source);
+        let conflicts = ring.conflicts().unwrap_or_else(|error| {
+            summary.problems.push(error.to_string());
+            Conflicts::default()
+        });
+        summary.lost.conflicts_torn = conflicts.torn.into();
+        summary.lost.conflicts_dropped = conflicts.dropped.into();
+        let clock = Clock::new(ring.header(), &conflicts.committed);
+        for conflict in &conflicts.committed {
+            self.collector.add(ring, symbols, &clock, conflict);
         }
-        Err(error) => summary.problems.push(error.to_string()),
+        count_drops(ring, &mut summary);
+        self.lanes(ring, symbols, &clock, &mut summary);
+        summary
     }
-    count_drops(ring, &mut summary);
-    operations.extend(read_lanes(ring, symbols, &mut summary));
-    summary
+
+    /// One pass over all recorded operations.
+    fn lanes(
+        &mut self,
+        ring: &Ring,
+        symbols: &mut Symbolizer<'_>,
+        clock: &Clock,
+        summary: &mut RingSummary,
+    ) {
+        let mut stacks = Stacks::default();
+        let mut near = NearMisses::new(clock.ticks_of_ns(self.window_ns));
+        let ended =
+            Stream::open(ring).for_each(|record| match stacks.count(record, ring, symbols) {
+                Counted::Operation(stack, operation) => near.add(record, stack, operation),
+                Counted::Damaged => summary.lost.damaged_records += 1,
+                Counted::Aside => {}
+            });
+        summary.lost.overwritten = ended.overwritten;
+        for error in &ended.errors {
+            damaged_lane(&mut summary.lost, &mut summary.problems, error);
+        }
+        if stacks.beyond() > 0 {
+            let beyond = stacks.beyond();
+            let problem = format!("{beyond} operations have stacks too many to be told apart");
+            summary.problems.push(problem);
+        }
+        let mut naming = Naming {
+            ring,
+            symbols,
+            clock,
+            stacks: &stacks,
+        };
+        let incomplete = self.suspects.add(near, &mut naming);
+        summary.problems.extend(incomplete);
+        self.operations.extend(stacks.named(ring, symbols));
+    }
 }
 
 fn summary_of(ring: &Ring, source: &Source) -> RingSummary {
@@ -93,32 +141,6 @@ fn count_drops(ring: &Ring, summary: &mut RingSummary) {
         }
         Err(error) => summary.problems.push(error.to_string()),
     }
-}
-
-/// One pass over all recorded operations.
-fn read_lanes(
-    ring: &Ring,
-    symbols: &mut Symbolizer<'_>,
-    summary: &mut RingSummary,
-) -> Vec<OperationStack> {
-    let mut stacks = Stacks::default();
-    let mut damaged = 0;
-    let ended = Stream::open(ring).for_each(|record| {
-        if let Counted::Damaged = stacks.count(record, ring, symbols) {
-            damaged += 1;
-        }
-    });
-    summary.lost.damaged_records = damaged;
-    summary.lost.overwritten = ended.overwritten;
-    for error in &ended.errors {
-        damaged_lane(&mut summary.lost, &mut summary.problems, error);
-    }
-    if stacks.beyond() > 0 {
-        let beyond = stacks.beyond();
-        let problem = format!("{beyond} operations have stacks too many to be told apart");
-        summary.problems.push(problem);
-    }
-    stacks.named(ring, symbols)
 }
 
 /// Notes a lane that cannot be read; the first one of a ring in words.

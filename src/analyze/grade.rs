@@ -73,8 +73,8 @@ pub fn operation(side: &Side) -> Option<Operation> {
 fn caught_in_the_act() -> Evidence {
     Evidence {
         kind: EvidenceKind::CaughtInTheAct,
-        summary: "caught in the act",
-        statement: "one goroutine came to the map while the other was inside its operation",
+        summary: "caught in the act".into(),
+        statement: "one goroutine came to the map while the other was inside its operation".into(),
     }
 }
 
@@ -111,8 +111,8 @@ fn runtime_fatal(conflict: &Conflict) -> Evidence {
     };
     Evidence {
         kind: EvidenceKind::RuntimeFatal,
-        summary: "the Go runtime stopped the program",
-        statement,
+        summary: "the Go runtime stopped the program".into(),
+        statement: statement.into(),
     }
 }
 
@@ -133,15 +133,15 @@ fn writing_flag(conflict: &Conflict) -> Evidence {
     };
     Evidence {
         kind: EvidenceKind::WritingFlag,
-        summary: "the map was being written",
-        statement,
+        summary: "the map was being written".into(),
+        statement: statement.into(),
     }
 }
 
 fn unknown() -> Evidence {
     Evidence {
         kind: EvidenceKind::Unknown,
-        summary: "evidence of an unknown kind",
-        statement: "recorded with evidence that this gocc does not know",
+        summary: "evidence of an unknown kind".into(),
+        statement: "recorded with evidence that this gocc does not know".into(),
     }
 }

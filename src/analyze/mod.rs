@@ -2,24 +2,32 @@
 //!
 //! A *finding* says that two places of a program work on one map without synchronisation. It is made
 //! of the conflicts that the process itself recorded; conflicts at the same pair of places are one
-//! finding with a count. (Suspects made of recorded operations will join here: they end in the same
-//! [`model::Finding`]s.) *Statistics* say which functions perform how many operations.
+//! finding with a count. A *suspect* is made of recorded operations that came close to each other, of
+//! which nothing is proven. *Statistics* say which functions perform how many operations, which maps
+//! are shared, and who touched a map after whom.
 //!
 //! Reading never stops at the first damage: what cannot be read is counted or named beside what can.
 
+mod chains;
 mod clock;
 mod conflicts;
 mod executable;
 mod findings;
 pub mod frames;
 mod grade;
+mod instances;
+mod locks;
 pub mod model;
+mod near;
 mod stacks;
 mod stats;
 mod stream;
+mod suspects;
 mod symbols;
 
+pub use chains::{Chain, Chains, Link, chains};
 pub use executable::{AnalyzeError, Options};
 pub use findings::analyze;
+pub use instances::{InstanceCount, Instances, instances};
 pub use stats::{FunctionCount, Stats, statistics};
 pub use symbols::Symbolizer;

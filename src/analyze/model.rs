@@ -2,14 +2,21 @@
 //! `docs/report-json.md`), so a change here is a change of that schema.
 
 use crate::ring::Operation;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Everything that was learned from a set of rings.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Analysis {
     /// Confirmed ones first, then in the order in which they were first seen.
     pub findings: Vec<Finding>,
+    /// What nothing proves: near misses among the recorded operations, the likeliest first.
+    #[serde(default)]
+    pub suspects: Vec<Finding>,
+    /// Suspects that are not listed because there are too many.
+    #[serde(default)]
+    pub suspects_unlisted: u64,
     /// The rings that were read.
     pub rings: Vec<RingSummary>,
     /// What is known to be missing, over all rings.
@@ -33,7 +40,7 @@ pub struct OperationStack {
 }
 
 /// One pair of places that touch one map (or maps made in one way) without synchronisation.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// How sure it is.
     pub grade: Grade,
@@ -57,10 +64,41 @@ pub struct Finding {
     pub first: Moment,
     /// When the last one was noticed.
     pub last: Moment,
+    /// Why it is suspected, when nothing is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspicion: Option<Suspicion>,
+}
+
+/// What makes a near miss suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspicion {
+    /// From 0 to 1: how likely it looks.
+    pub score: f64,
+    /// The smallest distance between the two, in nanoseconds; as exact as the recorded clocks, which
+    /// are read every few operations.
+    pub gap_ns: u64,
+    /// How often the two took turns.
+    pub alternations: u64,
+    /// The share of functions that the two stacks have in common (Jaccard).
+    pub similarity: f64,
+    /// Whether the code around the operations takes locks.
+    pub locks: LocksSeen,
+}
+
+/// Locks in the code around the two operations; whether it is the same one is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LocksSeen {
+    /// On both sides.
+    Both,
+    /// On one side only.
+    One,
+    /// On no side.
+    Neither,
 }
 
 /// How sure a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     /// Proven: never a false alarm.
@@ -70,18 +108,18 @@ pub enum Grade {
 }
 
 /// What a grade rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// What kind of proof or hint it is.
     pub kind: EvidenceKind,
     /// A few words, for a headline.
-    pub summary: &'static str,
+    pub summary: Cow<'static, str>,
     /// The same in a sentence.
-    pub statement: &'static str,
+    pub statement: Cow<'static, str>,
 }
 
 /// The ways in which gocc learns of a conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceKind {
     /// One goroutine came to the map and saw another one inside.
@@ -90,12 +128,15 @@ pub enum EvidenceKind {
     RuntimeFatal,
     /// The map was marked as being written; by whom is not proven.
     WritingFlag,
+    /// Two goroutines used the map shortly after each other.
+    NearMiss,
     /// Recorded by a later version, which this one does not understand.
+    #[serde(other)]
     Unknown,
 }
 
 /// Which map.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapIdentity {
     /// Address of its header; `None` when it was not known.
     pub address: Option<Hex>,
@@ -107,7 +148,7 @@ pub struct MapIdentity {
 }
 
 /// One of the two goroutines.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Side {
     /// What it did with the map.
     pub operation: Option<Operation>,
@@ -122,7 +163,7 @@ pub struct Side {
 }
 
 /// What is known about a side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certainty {
     /// It recorded the conflict itself.
@@ -135,12 +176,15 @@ pub enum Certainty {
     Held,
     /// It is the last one known to have worked on the map.
     Latest,
+    /// Its operation was recorded.
+    Recorded,
     /// Nothing.
+    #[serde(other)]
     Unknown,
 }
 
 /// A goroutine and where it comes from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Goroutine {
     /// Its id, as in Go's own tracebacks.
     pub id: u64,
@@ -153,7 +197,7 @@ pub struct Goroutine {
 }
 
 /// One call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackFrame {
     /// `main.(*Cache).Put`; an address where there are no symbols.
     pub function: String,
@@ -169,7 +213,7 @@ pub struct StackFrame {
 }
 
 /// A point in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment {
     /// Nanoseconds since 1970, by the clock of the machine that ran the program.
     pub unix_ns: u64,
@@ -178,7 +222,7 @@ pub struct Moment {
 }
 
 /// One ring that was read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RingSummary {
     /// The file.
     #[serde(serialize_with = "lossy")]
@@ -204,7 +248,7 @@ pub struct RingSummary {
 }
 
 /// What is known to be missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
     /// Conflict records that were begun and not completed.
     pub conflicts_torn: u64,
@@ -248,6 +292,16 @@ impl std::fmt::Display for Hex {
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hex, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0x").unwrap_or(&text);
+        u64::from_str_radix(digits, 16)
+            .map(Hex)
+            .map_err(|_| serde::de::Error::custom(format!("{text:?} is no hexadecimal number")))
     }
 }
 

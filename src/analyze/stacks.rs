@@ -6,6 +6,7 @@ use super::symbols::Symbolizer;
 use crate::ring::layout::{RECORD_PCS, Record};
 use crate::ring::{Operation, Ring, operation_of};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Stacks that are told apart in one ring; a hostile one could hold any number of them.
 const MOST_STACKS: usize = 1 << 20;
@@ -13,6 +14,17 @@ const MOST_STACKS: usize = 1 << 20;
 /// A stack's number in [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackId(u32);
+
+impl StackId {
+    /// No stack's number.
+    pub const NONE: StackId = StackId(u32::MAX);
+
+    /// A number of the test's choice.
+    #[cfg(test)]
+    pub const fn of(number: u32) -> StackId {
+        StackId(number)
+    }
+}
 
 /// An operation and its return addresses (low 32 bits, innermost first, zeros at the end).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +39,8 @@ struct Entry {
     count: u64,
     /// The operation is part of a larger one, such as an assignment inside `maps.Clone`.
     internal: bool,
+    /// Stands for function, file and line of the user's innermost call.
+    place: u64,
 }
 
 /// How one record was counted.
@@ -86,15 +100,35 @@ impl Stacks {
             key,
             count: 0,
             internal,
+            place: place_of(key.pcs, ring, symbols),
         });
         Some(id)
     }
 
-    /// The return addresses of a stack and its operation.
-    pub fn get(&self, id: StackId) -> Option<(&[u32], Operation)> {
-        let key = &self.entries.get(id.0 as usize)?.key;
-        let depth = key.pcs.iter().take_while(|&&pc| pc != 0).count();
-        Some((key.pcs.get(..depth)?, key.operation))
+    /// The same number for stacks whose innermost user call is the same.
+    pub fn place(&self, id: StackId) -> u64 {
+        let entry = self.entries.get(id.0 as usize);
+        entry.map_or(0, |entry| entry.place)
+    }
+
+    /// The return addresses of a stack.
+    pub fn pcs(&self, id: StackId) -> &[u32] {
+        let Some(entry) = self.entries.get(id.0 as usize) else {
+            return &[];
+        };
+        let depth = entry.key.pcs.iter().take_while(|&&pc| pc != 0).count();
+        entry.key.pcs.get(..depth).unwrap_or_default()
+    }
+
+    /// One of the stacks, with names.
+    pub fn named_one(
+        &self,
+        id: StackId,
+        ring: &Ring,
+        symbols: &mut Symbolizer<'_>,
+    ) -> Option<OperationStack> {
+        let entry = self.entries.get(id.0 as usize)?;
+        Some(named(entry, ring, symbols))
     }
 
     /// Operations whose stacks were too many to be told apart.
@@ -135,4 +169,21 @@ fn is_internal(pcs: [u32; RECORD_PCS], ring: &Ring, symbols: &mut Symbolizer<'_>
     frames
         .iter()
         .any(|frame| frames::is_internal_caller(&frame.function))
+}
+
+/// A loop over a map has several calls in one line, and they are one place.
+fn place_of(pcs: [u32; RECORD_PCS], ring: &Ring, symbols: &mut Symbolizer<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for at in pcs.iter().filter_map(|&low| ring.link_time_pc(low)) {
+        let frames = symbols.frames_of_return(at);
+        let user = frames
+            .iter()
+            .find(|frame| !frames::is_machinery(&frame.function));
+        if let Some(frame) = user {
+            (&frame.function, &frame.file, frame.line).hash(&mut hasher);
+            return hasher.finish();
+        }
+    }
+    pcs.hash(&mut hasher);
+    hasher.finish()
 }

@@ -1,19 +1,25 @@
 //! From addresses to names, with a memory: each address is looked up once.
 
-use super::frames;
 use super::model::StackFrame;
+use super::{frames, locks};
 use crate::golang::{Frame, GoBinary};
 use crate::image::Vaddr;
+use crate::ring::{Ring, RuntimeAddr};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Return addresses that are remembered; a hostile ring could name any number of them.
 const REMEMBERED: usize = 1 << 20;
 
+/// Functions of a stack in which a lock is looked for: further out it is hardly the map's.
+const LOOKED_AT: usize = 3;
+
 /// The symbols of one executable, or the lack of them.
 pub struct Symbolizer<'a> {
     binary: Option<&'a GoBinary<'a>>,
     returns: HashMap<Vaddr, Rc<[StackFrame]>>,
+    /// By the function's entry: its code takes a lock.
+    locking: HashMap<Vaddr, bool>,
 }
 
 impl<'a> Symbolizer<'a> {
@@ -22,6 +28,7 @@ impl<'a> Symbolizer<'a> {
         Symbolizer {
             binary,
             returns: HashMap::new(),
+            locking: HashMap::new(),
         }
     }
 
@@ -77,6 +84,33 @@ impl<'a> Symbolizer<'a> {
         self.binary?
             .function_at(at)
             .map(|function| function.name.to_owned())
+    }
+
+    /// The Go type of which a record has the low half of the descriptor's address: it lies near the
+    /// text.
+    pub fn type_name_of_low(&self, ring: &Ring, low: u32) -> Option<String> {
+        let text = ring.header().text_start;
+        let near = (text & !0xffff_ffff) | u64::from(low);
+        [near, near.wrapping_add(1 << 32), near.wrapping_sub(1 << 32)]
+            .into_iter()
+            .filter_map(|at| ring.link_time(RuntimeAddr(at)))
+            .find_map(|at| self.type_name(at))
+    }
+
+    /// One of the innermost user functions of a stack takes a lock.
+    pub fn takes_lock(&mut self, returns: impl Iterator<Item = Vaddr>) -> bool {
+        let Some(binary) = self.binary else {
+            return false;
+        };
+        let functions = returns.filter_map(|at| binary.function_at(Vaddr(at.0.checked_sub(1)?)));
+        let users = functions.filter(|function| !frames::is_machinery(function.name));
+        for function in users.take(LOOKED_AT) {
+            let known = self.locking.entry(function.entry);
+            if *known.or_insert_with(|| locks::takes_lock(binary, &function)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// The Go type whose descriptor is at an address.

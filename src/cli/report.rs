@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Tell what the rings of running, ended or killed programs prove
 ///
@@ -25,6 +26,12 @@ pub struct ReportArgs {
     /// Show the frames of Go's runtime too
     #[arg(long)]
     pub all_frames: bool,
+    /// List suspects too: near misses among the recorded operations, nothing of which is proven
+    #[arg(long)]
+    pub suspects: bool,
+    /// Exit with 66 also when there are only suspects
+    #[arg(long)]
+    pub fail_on_suspects: bool,
     /// What flame graphs and folded stacks count (default: operations, if any were recorded)
     #[arg(long, value_enum, value_name = "WHAT")]
     pub count: Option<Counting>,
@@ -42,6 +49,9 @@ pub struct RingArgs {
     /// The executable to take names from (default: the one that the ring names)
     #[arg(long, value_name = "FILE")]
     pub exe: Option<PathBuf>,
+    /// Operations at most this many milliseconds apart are near misses
+    #[arg(long, value_name = "MS", default_value_t = 10)]
+    pub window: u32,
 }
 
 impl RingArgs {
@@ -49,6 +59,7 @@ impl RingArgs {
     pub fn options(&self) -> Options {
         Options {
             exe: self.exe.clone(),
+            window: Duration::from_millis(self.window.into()),
         }
     }
 
@@ -117,6 +128,7 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     };
     let options = ReportOptions {
         all_frames: args.all_frames,
+        suspects: args.suspects,
         counting: args.count,
         source_root: args.source_root,
     };
@@ -125,7 +137,9 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
         .context("cannot format the report")?;
     deliver(&report, args.format, args.output.as_deref())?;
     let is_proven = |finding: &Finding| finding.grade == Grade::Confirmed;
-    Ok(if analysis.findings.iter().any(is_proven) {
+    let is_proven = analysis.findings.iter().any(is_proven);
+    let is_suspect = !analysis.findings.is_empty() || !analysis.suspects.is_empty();
+    Ok(if is_proven || is_suspect && args.fail_on_suspects {
         ExitCode::from(EXIT_FINDINGS)
     } else {
         ExitCode::SUCCESS

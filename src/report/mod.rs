@@ -59,6 +59,8 @@ pub enum Counting {
 pub struct ReportOptions {
     /// The runtime's own frames too.
     pub all_frames: bool,
+    /// What nothing proves: suspects. JSON and HTML always have them.
+    pub suspects: bool,
     /// What flame graphs count; operations if any were recorded, unless said otherwise.
     pub counting: Option<Counting>,
     /// Where the sources lie. SARIF names files below it relative to it, HTML takes lines from there.

@@ -5,7 +5,7 @@
 
 use super::ReportOptions;
 use super::wording::{self, grade_name};
-use crate::analyze::model::{Analysis, EvidenceKind, Finding, Grade, Side, StackFrame};
+use crate::analyze::model::{Analysis, Finding, Grade, Side, StackFrame};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -172,6 +172,7 @@ pub fn write(analysis: &Analysis, options: &ReportOptions, out: &mut dyn Write) 
 
 fn run(analysis: &Analysis, options: &ReportOptions) -> Run {
     let writer = Writer { options };
+    let suspects = analysis.suspects.iter().filter(|_| options.suspects);
     let root = options.source_root.as_deref().map(|root| ArtifactLocation {
         uri: directory_uri(root),
         uri_base_id: None,
@@ -182,6 +183,7 @@ fn run(analysis: &Analysis, options: &ReportOptions) -> Run {
         results: analysis
             .findings
             .iter()
+            .chain(suspects)
             .map(|finding| writer.result(finding))
             .collect(),
         column_kind: "utf16CodeUnits",
@@ -371,7 +373,7 @@ fn properties(finding: &Finding) -> serde_json::Value {
         "fatal": finding.fatal,
         "instances": finding.instances,
         "goroutines": finding.goroutines,
-        "endedByRuntime": finding.evidence.kind == EvidenceKind::RuntimeFatal,
+        "suspicion": finding.suspicion,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The report as text, in the layout that Go's race detector has taught people to read.
 
 use super::ReportOptions;
-use super::wording::{capitalised, deed, grade_name, name_of, side_note};
+use super::wording::{capitalised, deed, grade_name, name_of, side_note, suspicion_line};
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
 };
@@ -21,9 +21,15 @@ pub fn write(analysis: &Analysis, options: &ReportOptions, out: &mut dyn Write) 
     for finding in &analysis.findings {
         write_finding(finding, options, out)?;
     }
+    if options.suspects {
+        for suspect in &analysis.suspects {
+            write_finding(suspect, options, out)?;
+        }
+    }
     write_problems(analysis, out)?;
     write_losses(&analysis.lost, out)?;
-    write_summary(analysis, out)
+    write_summary(analysis, out)?;
+    write_suspects_summary(analysis, options, out)
 }
 
 fn write_finding(
@@ -59,7 +65,7 @@ fn write_headline(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
         Grade::Suspect => SUSPICION,
     };
     let grade = grade_name(finding.grade);
-    let summary = finding.evidence.summary;
+    let summary = &finding.evidence.summary;
     writeln!(
         out,
         "{style}WARNING: CONCURRENT MAP ACCESS{style:#} ({grade}: {summary})"
@@ -133,9 +139,12 @@ fn write_details(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
         MapLine(&finding.map),
         finding.pid
     )?;
-    writeln!(out, "{}.", capitalised(finding.evidence.statement))?;
+    writeln!(out, "{}.", capitalised(&finding.evidence.statement))?;
     if finding.fatal && finding.evidence.kind != EvidenceKind::RuntimeFatal {
         writeln!(out, "The Go runtime then stopped the program.")?;
+    }
+    if let Some(suspicion) = &finding.suspicion {
+        writeln!(out, "{}.", suspicion_line(suspicion))?;
     }
     let first = Seconds(finding.first.since_start_ns);
     if finding.count == 1 {
@@ -236,6 +245,30 @@ fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
             out,
             "Found {accesses} in {processes}: {confirmed} confirmed, {}.",
             Counted(suspects as u64, "suspect", "suspects")
+        ),
+    }
+}
+
+fn write_suspects_summary(
+    analysis: &Analysis,
+    options: &ReportOptions,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let listed = analysis.suspects.len() as u64;
+    let all = listed.saturating_add(analysis.suspects_unlisted);
+    if all == 0 {
+        return Ok(());
+    }
+    let suspects = Counted(all, "suspect", "suspects");
+    match (options.suspects, analysis.suspects_unlisted) {
+        (false, _) => writeln!(
+            out,
+            "Also {suspects} of which nothing is proven (gocc report --suspects lists them)."
+        ),
+        (true, 0) => writeln!(out, "Also {suspects} of which nothing is proven."),
+        (true, _) => writeln!(
+            out,
+            "Also {suspects} of which nothing is proven; listed are the {listed} likeliest."
         ),
     }
 }

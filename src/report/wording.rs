@@ -1,7 +1,7 @@
 //! Sentences that several formats share.
 
 use crate::analyze::frames;
-use crate::analyze::model::{Certainty, Finding, Goroutine, Grade, Side, StackFrame};
+use crate::analyze::model::{Certainty, Finding, Goroutine, Grade, Side, StackFrame, Suspicion};
 use crate::ring::Operation;
 
 /// `main goroutine`, `goroutine 7`. The main goroutine has number 1 in every Go program.
@@ -96,4 +96,17 @@ pub fn capitalised(text: &str) -> String {
         .next()
         .map(|first| first.to_uppercase().chain(chars).collect())
         .unwrap_or_default()
+}
+
+/// What makes a suspect suspect.
+pub fn suspicion_line(why: &Suspicion) -> String {
+    let gap = match why.gap_ns / 1000 {
+        0 => "less than a microsecond".to_owned(),
+        us => format!("{us} microseconds"),
+    };
+    let (score, turns, common) = (why.score, why.alternations, 100.0 * why.similarity);
+    format!(
+        "Score {score:.2} of 1: {gap} apart at the closest, took turns {turns} times, {common:.0}% of the \
+         functions in common"
+    )
 }

@@ -5,6 +5,7 @@ use super::{Ring, RingError};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The conflict records of a ring.
+#[derive(Default)]
 pub struct Conflicts {
     /// The complete ones, in the order in which they were noticed.
     pub committed: Vec<Conflict>,

@@ -7,6 +7,7 @@ use super::flame::{Flames, conflicting_functions};
 use super::text::{Counted, Seconds, loss_lines};
 use super::wording::{
     capitalised, deed, file_name, grade_name, name_of, place_name, sentence, side_note,
+    suspicion_line,
 };
 use super::{Counting, ReportOptions};
 use crate::analyze::frames;
@@ -17,6 +18,8 @@ use std::io::{self, Write};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
+/// Suspects that a page shows.
+const MOST_SUSPECTS: usize = 50;
 /// The page asks nobody for anything, whatever names it shows.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
@@ -53,6 +56,7 @@ impl Page<'_> {
                     main {
                         (self.tiles())
                         (self.findings())
+                        (self.suspects())
                         (self.graph("Conflicts by stack", "sides of conflicts", Counting::Conflicts))
                         (self.graph("Map operations by stack", "operations", Counting::Operations))
                         (self.processes())
@@ -99,6 +103,9 @@ impl Page<'_> {
             .iter()
             .filter(|finding| finding.grade == Grade::Confirmed)
             .count() as u64;
+        let suspects = findings.len() as u64 - confirmed
+            + self.analysis.suspects.len() as u64
+            + self.analysis.suspects_unlisted;
         let conflicts: u64 = findings.iter().map(|finding| finding.count).sum();
         let operations: u64 = self
             .analysis
@@ -112,7 +119,7 @@ impl Page<'_> {
         html! {
             div.tiles {
                 (tile(confirmed, "confirmed", confirmed > 0))
-                (tile(findings.len() as u64 - confirmed, "suspects", false))
+                (tile(suspects, "suspects", false))
                 (tile(conflicts, "times seen", false))
                 (tile(operations, "operations recorded", false))
                 (tile(self.analysis.rings.len() as u64, "processes", false))
@@ -132,6 +139,26 @@ impl Page<'_> {
         }
     }
 
+    /// Folded: nothing of it is proven.
+    fn suspects(&self) -> Markup {
+        let all = self.analysis.suspects.len() as u64 + self.analysis.suspects_unlisted;
+        let first = self.analysis.findings.len() + 1;
+        html! {
+            @if all > 0 {
+                details #suspects {
+                    summary { h2 { "Suspects (" (Grouped(all)) ")" } }
+                    p.note {
+                        "Two goroutines used one map shortly after each other and one of them wrote. Whether \
+                         something keeps them apart is not known."
+                    }
+                    @for (at, suspect) in self.analysis.suspects.iter().take(MOST_SUSPECTS).enumerate() {
+                        (self.finding(first + at, suspect))
+                    }
+                }
+            }
+        }
+    }
+
     fn finding(&self, number: usize, finding: &Finding) -> Markup {
         let suspect = finding.grade == Grade::Suspect;
         html! {
@@ -140,7 +167,8 @@ impl Page<'_> {
                     span.badge { (grade_name(finding.grade)) ": " (finding.evidence.summary) }
                     (place_name(&finding.sides[0])) " / " (place_name(&finding.sides[1]))
                 }
-                p { (sentence(finding)) ". " (capitalised(finding.evidence.statement)) "." }
+                p { (sentence(finding)) ". " (capitalised(&finding.evidence.statement)) "." }
+                @if let Some(why) = &finding.suspicion { p.note { (suspicion_line(why)) "." } }
                 (facts(finding))
                 div.sides {
                     @for side in &finding.sides { (self.side(side)) }
