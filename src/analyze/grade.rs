@@ -81,9 +81,11 @@ fn caught_in_the_act() -> Evidence {
 fn held_at_the_door() -> Evidence {
     Evidence {
         kind: EvidenceKind::CaughtInTheAct,
-        summary: "caught in the act",
-        statement: "one goroutine was held at the door of its operation when the other came to the map; \
-                    nothing orders the two",
+        summary: "caught in the act".into(),
+        statement:
+            "one goroutine was held at the door of its operation when the other came to the map; \
+                    nothing orders the two"
+                .into(),
     }
 }
 
