@@ -21,8 +21,8 @@ use support::record;
 fn ring(demo: &Demo) -> PathBuf {
     let mut ring = demo.ring(0);
     ring.write_conflicts(&[demo.conflict(layout::EVIDENCE_FLAG_AT_ENTRY, layout::SIDE_INSIDE)]);
-    ring.write_lane(0, &vec![record(layout::OP_ASSIGN, 7, &demo.renewing()); 5]);
-    ring.write_lane(1, &vec![record(layout::OP_ITERATE, 6, &demo.sweeping()); 3]);
+    ring.write_lane(0, &[record(layout::OP_ASSIGN, 7, &demo.renewing()); 5]);
+    ring.write_lane(1, &[record(layout::OP_ITERATE, 6, &demo.sweeping()); 3]);
     ring.save(demo.path(), "gocc-1.ring")
 }
 
