@@ -25,6 +25,16 @@ pub struct Place {
     line: u32,
 }
 
+impl Place {
+    /// The same place wherever the sources lay when the program was built.
+    pub fn anywhere(mut self) -> Place {
+        if let Some((_, name)) = self.file.rsplit_once('/') {
+            self.file = name.to_owned();
+        }
+        self
+    }
+}
+
 /// The conflicts at one pair of places.
 struct Group {
     /// The best-proven one (the earliest of these), with the times and the count of all.
@@ -139,7 +149,7 @@ fn noticed_by(finding: &Finding) -> (u32, u64) {
 }
 
 /// Lower is better: which of several conflicts is shown.
-fn rank(finding: &Finding) -> impl Ord + use<> {
+pub fn rank(finding: &Finding) -> impl Ord + use<> {
     let [_, found] = &finding.sides;
     (
         finding.grade,

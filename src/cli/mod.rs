@@ -8,6 +8,7 @@ mod cache;
 mod demo;
 mod exec;
 mod inspect;
+mod merge;
 mod output;
 mod patch;
 mod progress;
@@ -40,6 +41,7 @@ struct Gocc {
 enum Command {
     Exec(exec::ExecArgs),
     Report(report::ReportArgs),
+    Merge(merge::MergeArgs),
     Stats(stats::StatsArgs),
     Patch(patch::PatchArgs),
     Inspect(inspect::InspectArgs),
@@ -65,6 +67,7 @@ pub fn main_gocc() -> ExitCode {
     let result = match Gocc::parse().command {
         Command::Exec(args) => exec::run(args),
         Command::Report(args) => report::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Patch(args) => patch::run(args),
         Command::Inspect(args) => inspect::run(args),

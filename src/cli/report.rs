@@ -1,6 +1,6 @@
 use super::progress::Progress;
 use super::{EXIT_FINDINGS, output};
-use crate::analyze::model::{Finding, Grade};
+use crate::analyze::model::{Analysis, Finding, Grade};
 use crate::analyze::{self, Options};
 use crate::report::{self, Counting, Format, ReportOptions};
 use crate::ring::{Ring, RingError, ring_files};
@@ -75,26 +75,32 @@ impl RingArgs {
                 .unwrap_or_default();
             bail!("no gocc-*.ring in {place} (run a patched program with GOCC=dir={place} first)");
         }
-        let mut rings = Vec::new();
-        let mut skipped = Vec::new();
-        for file in files {
-            match Ring::open(&file) {
-                Ok(ring) => rings.push(ring),
-                Err(error) if self.paths.contains(&file) => return Err(with_hint(error)),
-                Err(error) => skipped.push(error),
-            }
-        }
-        if rings.is_empty() {
-            return Err(skipped
-                .into_iter()
-                .next()
-                .map_or_else(|| anyhow!("no ring to read"), with_hint));
-        }
-        skipped
-            .iter()
-            .for_each(|error| output::note_line(&format!("left out: {error}")));
-        Ok(rings)
+        open_rings(files, &self.paths)
     }
+}
+
+/// Opens ring files. One that was named must be readable; one that merely lies in a directory is left
+/// out with a remark, as long as another can be read.
+pub fn open_rings(files: Vec<PathBuf>, named: &[PathBuf]) -> anyhow::Result<Vec<Ring>> {
+    let mut rings = Vec::new();
+    let mut skipped = Vec::new();
+    for file in files {
+        match Ring::open(&file) {
+            Ok(ring) => rings.push(ring),
+            Err(error) if named.contains(&file) => return Err(with_hint(error)),
+            Err(error) => skipped.push(error),
+        }
+    }
+    if rings.is_empty() {
+        return Err(skipped
+            .into_iter()
+            .next()
+            .map_or_else(|| anyhow!("no ring to read"), with_hint));
+    }
+    skipped
+        .iter()
+        .for_each(|error| output::note_line(&format!("left out: {error}")));
+    Ok(rings)
 }
 
 /// Says what to do about the commonest errors.
@@ -136,14 +142,19 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     report::write(&analysis, args.format, &options, &mut report)
         .context("cannot format the report")?;
     deliver(&report, args.format, args.output.as_deref())?;
+    Ok(exit_code_for(&analysis, args.fail_on_suspects))
+}
+
+/// Only what is proven sets the exit code, unless suspects are to do so as well.
+pub fn exit_code_for(analysis: &Analysis, suspects_too: bool) -> ExitCode {
     let is_proven = |finding: &Finding| finding.grade == Grade::Confirmed;
     let is_proven = analysis.findings.iter().any(is_proven);
     let is_suspect = !analysis.findings.is_empty() || !analysis.suspects.is_empty();
-    Ok(if is_proven || is_suspect && args.fail_on_suspects {
+    if is_proven || is_suspect && suspects_too {
         ExitCode::from(EXIT_FINDINGS)
     } else {
         ExitCode::SUCCESS
-    })
+    }
 }
 
 /// Writes a report to a file, or to stdout.

@@ -1,0 +1,85 @@
+use super::output;
+use super::progress::Progress;
+use super::report::{deliver, exit_code_for, open_rings};
+use crate::analyze::model::Analysis;
+use crate::analyze::{self, Merger, Options};
+use crate::report::json::{ReadError, read};
+use crate::report::{self, Format, ReportOptions};
+use crate::ring::{Ring, ring_files};
+use anyhow::Context;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Make one report of the JSON reports and rings of many processes, hosts and builds
+///
+/// Findings at the same places are one. A process that is in several inputs counts once. Exit code: 66
+/// when there are confirmed findings, 0 when there are none.
+#[derive(clap::Args)]
+pub struct MergeArgs {
+    /// JSON reports, ring files, or directories whose gocc-*.ring files are taken
+    #[arg(required = true, value_name = "REPORT|RING|DIR")]
+    paths: Vec<PathBuf>,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// Write to this file, not to stdout
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// List suspects too
+    #[arg(long)]
+    suspects: bool,
+}
+
+pub fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
+    let progress = Progress::start("reading reports and rings");
+    let (reports, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        args.paths.into_iter().partition(|path| is_report(path));
+    let mut merger = Merger::default();
+    for path in &reports {
+        let analysis =
+            read_report(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let is_new = merger
+            .add(analysis)
+            .with_context(|| format!("cannot merge {}", path.display()))?;
+        if !is_new {
+            output::note_line(&format!("left out: {} (known already)", path.display()));
+        }
+    }
+    for ring in rings(&others)? {
+        let path = ring.path().to_owned();
+        let analysis = analyze::analyze(vec![ring], &Options::default())?;
+        if !merger.add(analysis)? {
+            output::note_line(&format!("left out: {} (known already)", path.display()));
+        }
+    }
+    let merged = merger.finish();
+    drop(progress);
+    let options = ReportOptions {
+        suspects: args.suspects,
+        ..ReportOptions::default()
+    };
+    let mut text = Vec::new();
+    report::write(&merged, args.format, &options, &mut text).context("cannot format the report")?;
+    deliver(&text, args.format, args.output.as_deref())?;
+    Ok(exit_code_for(&merged, false))
+}
+
+fn rings(paths: &[PathBuf]) -> anyhow::Result<Vec<Ring>> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    open_rings(ring_files(paths)?, paths)
+}
+
+/// A report is a JSON object; a ring begins otherwise.
+fn is_report(path: &Path) -> bool {
+    let mut first = [0];
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let read = |mut file: std::fs::File| file.read_exact(&mut first);
+    is_file && std::fs::File::open(path).and_then(read).is_ok() && first == *b"{"
+}
+
+fn read_report(path: &Path) -> Result<Analysis, ReadError> {
+    read(&std::fs::read(path)?)
+}
