@@ -1,0 +1,137 @@
+// Bench times map operations: nanoseconds per operation, a line each. scripts/bench runs it unpatched and
+// patched in turn and compares.
+//
+//gocc:go 1.18 1.27
+//gocc:variants static
+package main
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+const operations = 2_000_000
+
+var sink int
+
+// measure prints the fastest of five rounds, since everything else on the machine only adds.
+func measure(name string, run func(n int)) {
+	run(operations / 10)
+	best := 0.0
+	for round := 0; round < 5; round++ {
+		start := time.Now()
+		run(operations)
+		each := float64(time.Since(start).Nanoseconds()) / operations
+		if round == 0 || each < best {
+			best = each
+		}
+	}
+	fmt.Printf("%s %.2f\n", name, best)
+}
+
+func filled(n int) map[int]int {
+	m := map[int]int{}
+	for i := 0; i < n; i++ {
+		m[i] = i
+	}
+	return m
+}
+
+// inParallel lets two goroutines share the operations.
+func inParallel(n int, run func(n int)) {
+	var done sync.WaitGroup
+	for g := 0; g < 2; g++ {
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			run(n / 2)
+		}()
+	}
+	done.Wait()
+}
+
+func reads() {
+	small, large := filled(8), filled(1<<16)
+	measure("read-8-keys", func(n int) {
+		for i := 0; i < n; i++ {
+			sink += small[i&7]
+		}
+	})
+	measure("read-64k-keys", func(n int) {
+		for i := 0; i < n; i++ {
+			sink += large[(i*7919)&(1<<16-1)]
+		}
+	})
+	measure("range-per-element", func(n int) {
+		elements := filled(10_000)
+		for done := 0; done < n; done += len(elements) {
+			for _, value := range elements {
+				sink += value
+			}
+		}
+	})
+}
+
+func writes() {
+	large := filled(1 << 16)
+	measure("assign-64k-keys", func(n int) {
+		for i := 0; i < n; i++ {
+			large[(i*7919)&(1<<16-1)] = i
+		}
+	})
+	measure("insert-delete", func(n int) {
+		for i := 0; i < n; i += 2 {
+			large[1<<20+i&15] = i
+			delete(large, 1<<20+i&15)
+		}
+	})
+}
+
+func strings() {
+	keys := make([]string, 1024)
+	named := map[string]int{}
+	for i := range keys {
+		keys[i] = fmt.Sprintf("key-%d", i)
+		named[keys[i]] = i
+	}
+	measure("read-string", func(n int) {
+		for i := 0; i < n; i++ {
+			sink += named[keys[i&1023]]
+		}
+	})
+	measure("assign-string", func(n int) {
+		for i := 0; i < n; i++ {
+			named[keys[i&1023]] = i
+		}
+	})
+}
+
+func shared() {
+	measure("two-on-own-maps", func(n int) {
+		inParallel(n, func(n int) {
+			own := filled(64)
+			for i := 0; i < n; i++ {
+				own[i&63] = i
+			}
+		})
+	})
+	var lock sync.Mutex
+	common := filled(64)
+	measure("two-under-mutex", func(n int) {
+		inParallel(n, func(n int) {
+			for i := 0; i < n; i++ {
+				lock.Lock()
+				common[i&63] = i
+				lock.Unlock()
+			}
+		})
+	})
+}
+
+func main() {
+	reads()
+	writes()
+	strings()
+	shared()
+}
