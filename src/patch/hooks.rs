@@ -367,11 +367,6 @@ impl OperationHook<'_> {
         self.asm.code.set_label(&mut trace)?;
         self.skip_private()?;
         self.leave_mark()?;
-        if self.operation.is_write() {
-            let done = self.done;
-            self.find_lane(done, done)?;
-            self.make_mark_current()?;
-        }
         self.asm.code.set_label(&mut record)?;
         self.trace_record(back)?;
         self.asm.code.set_label(&mut managed)?;
@@ -549,6 +544,9 @@ impl OperationHook<'_> {
         self.asm
             .code
             .mov(dword_ptr(r12 + offset_of!(LaneHeader, countdown)), r13d)?;
+        if !self.operation.is_write() {
+            self.skip_private()?;
+        }
         self.asm.code.jmp(record)
     }
 
@@ -576,12 +574,17 @@ impl OperationHook<'_> {
         self.asm.code.jmp(start.0)
     }
 
+    /// One record in the lane of this P; then the function goes on.
     fn trace_record(&mut self, back: Vaddr) -> Result {
         let mut no_p = self.asm.code.create_label();
         let mut no_lane = self.asm.code.create_label();
         let mut own_clock = self.asm.code.create_label();
         let addresses = self.emitter.addresses;
         self.find_lane(no_p, no_lane)?;
+        if self.operation.is_write() {
+            // Whether traced or sampled, R10 is still the mark.
+            self.make_mark_current()?;
+        }
         self.asm
             .code
             .mov(r13, qword_ptr(r12 + offset_of!(LaneHeader, head)))?;
