@@ -179,3 +179,33 @@ fn html_is_one_file() {
     let here = page.split("class=\"here\"").nth(1).unwrap();
     assert!(here.contains(place.trim()), "{place} is in\n{here}");
 }
+
+/// 64-bit numbers are strings in OTLP JSON; the protobuf form says the same.
+#[test]
+fn otlp_logs() {
+    let demo = Demo::unpack();
+    let json = report(&demo, &[&"--format=otlp"]);
+    assert_eq!(json.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    let request: Value = serde_json::from_slice(&json).unwrap();
+    let record = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+    assert_eq!(record["timeUnixNano"], "1700000000012345678");
+    assert_eq!(record["severityNumber"], 17);
+    let body = record["body"]["stringValue"].as_str().unwrap();
+    assert!(body.contains("main.(*Server).Janitor"), "{body}");
+    let attribute = |key: &str| {
+        let all = record["attributes"].as_array().unwrap();
+        all.iter()
+            .find(|attribute| attribute["key"] == key)
+            .unwrap()["value"]
+            .clone()
+    };
+    assert_eq!(attribute("gocc.count")["intValue"], "1");
+    assert_eq!(attribute("gocc.fatal")["boolValue"], false);
+    assert_eq!(
+        attribute("gocc.map.type")["stringValue"],
+        "map[string]*main.Session"
+    );
+    let protobuf = report(&demo, &[&"--format=otlp-proto"]);
+    let found = protobuf.windows(body.len()).any(|at| at == body.as_bytes());
+    assert!(found, "the body is in the protobuf form");
+}

@@ -3,6 +3,7 @@
 mod flame;
 mod html;
 pub mod json;
+mod otlp;
 mod pprof;
 mod sarif;
 mod text;
@@ -30,6 +31,10 @@ pub enum Format {
     Folded,
     /// A flame graph.
     Svg,
+    /// OpenTelemetry logs as OTLP JSON: one export request in a line.
+    Otlp,
+    /// OpenTelemetry logs as an OTLP protobuf export request.
+    OtlpProto,
 }
 
 impl Format {
@@ -41,7 +46,7 @@ impl Format {
 
     /// Bytes that a terminal cannot show.
     pub fn is_binary(self) -> bool {
-        self == Format::Pprof
+        matches!(self, Format::Pprof | Format::OtlpProto)
     }
 }
 
@@ -86,5 +91,7 @@ pub fn write(
         Format::Pprof => pprof::write(analysis, options, out),
         Format::Folded => flame::write_folded(analysis, options, out),
         Format::Svg => flame::write_svg(analysis, options, out),
+        Format::Otlp => otlp::write_json(analysis, options, out),
+        Format::OtlpProto => otlp::write_protobuf(analysis, options, out),
     }
 }
