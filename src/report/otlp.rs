@@ -88,14 +88,16 @@ struct AnyValue {
 }
 
 #[derive(Clone, PartialEq, prost::Oneof, Serialize)]
-#[serde(rename_all = "camelCase")]
 enum Value {
     #[prost(string, tag = "1")]
-    StringValue(String),
+    #[serde(rename = "stringValue")]
+    String(String),
     #[prost(bool, tag = "2")]
-    BoolValue(bool),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
     #[prost(int64, tag = "3")]
-    IntValue(#[serde(serialize_with = "as_text")] i64),
+    #[serde(rename = "intValue")]
+    Int(#[serde(serialize_with = "as_text")] i64),
 }
 
 fn as_text<S: Serializer>(number: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {
@@ -173,7 +175,7 @@ fn record(finding: &Finding, options: &ReportOptions) -> LogRecord {
         KeyValue {
             key: "gocc.fatal".to_owned(),
             value: Some(AnyValue {
-                value: Some(Value::BoolValue(finding.fatal)),
+                value: Some(Value::Bool(finding.fatal)),
             }),
         },
     ];
@@ -218,7 +220,7 @@ fn stack(side: &Side, options: &ReportOptions) -> String {
 
 fn string(value: &str) -> AnyValue {
     AnyValue {
-        value: Some(Value::StringValue(value.to_owned())),
+        value: Some(Value::String(value.to_owned())),
     }
 }
 
@@ -233,7 +235,7 @@ fn number(key: &str, value: u64) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
-            value: Some(Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX))),
+            value: Some(Value::Int(i64::try_from(value).unwrap_or(i64::MAX))),
         }),
     }
 }
