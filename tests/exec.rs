@@ -21,28 +21,31 @@ impl Place {
     /// With testdata/NAME built; `None`, and a line that says so, where there is no Go.
     fn with_built(name: &str) -> Option<Place> {
         let directory = tempfile::tempdir().unwrap();
-        let program = directory.path().join(name);
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("testdata")
-            .join(name)
-            .join("main.go");
+        let program = directory.path().join(Path::new(name).file_name().unwrap());
+        let place = Place { directory, program };
+        place.build(name, &[]).then_some(place)
+    }
+
+    /// Builds testdata/NAME in the program's place; false where there is no Go.
+    fn build(&self, name: &str, flags: &[&str]) -> bool {
         let mut go = Command::new("go");
         go.arg("build")
+            .args(flags)
             .arg("-o")
-            .arg(&program)
-            .arg(source)
+            .arg(&self.program)
+            .arg(source(name))
             .env("GOFLAGS", "-mod=mod");
-        match go.current_dir(directory.path()).output() {
+        match go.current_dir(self.path()).output() {
             Ok(output) => assert!(output.status.success(), "{output:?}"),
             Err(error) => {
                 let required =
                     std::env::var("GOCC_REQUIRE_TOOLCHAINS").is_ok_and(|value| value == "1");
                 assert!(!required, "cannot run go: {error}");
                 eprintln!("untested: cannot run go: {error}");
-                return None;
+                return false;
             }
         }
-        Some(Place { directory, program })
+        true
     }
 
     fn with_demo() -> Place {
@@ -92,6 +95,13 @@ impl Place {
             .filter(|file| file.exists())
             .collect()
     }
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata")
+        .join(name)
+        .join("main.go")
 }
 
 fn make_executable(path: &Path) {
@@ -450,4 +460,150 @@ fn symbols_of_another_input_are_refused() {
     std::fs::remove_file(&patched).unwrap();
     patch();
     assert!(report().contains("its input's SHA-256 is"), "{}", report());
+}
+
+/// A race that natively nobody notices.
+const LATENT: &str = "latent/readassign";
+
+/// The lines of its source where the two goroutines touch the map, as `main.go:18`.
+fn latent_lines() -> Vec<String> {
+    let text = std::fs::read_to_string(source(LATENT)).unwrap();
+    let lines = text.lines().enumerate();
+    let marked: Vec<String> = lines
+        .filter(|(_, line)| line.contains("//gocc:side"))
+        .map(|(index, _)| format!("/main.go:{}", index + 1))
+        .collect();
+    assert_eq!(marked.len(), 2);
+    marked
+}
+
+/// A suspects file's heading, and its suspects: addresses, then functions and places.
+fn suspects(file: &Path) -> (String, Vec<String>, Vec<String>) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let (heading, rest) = text.split_once('\n').unwrap();
+    let lines = rest.lines().filter(|line| !line.starts_with('#'));
+    let words: Vec<(&str, &str)> = lines.map(|line| line.split_once(' ').unwrap()).collect();
+    let addresses = words.iter().map(|(address, _)| (*address).to_owned());
+    let sources = words
+        .iter()
+        .map(|(_, rest)| rest.split_once(' ').unwrap().1.to_owned());
+    let mut sources: Vec<String> = sources.collect();
+    sources.sort();
+    sources.dedup();
+    (heading.to_owned(), addresses.collect(), sources)
+}
+
+#[test]
+fn suspects_outlive_the_run_and_the_build() {
+    let Some(place) = Place::with_built(LATENT) else {
+        return;
+    };
+    let file = place.path().join("suspects");
+    let named = file.to_str().unwrap();
+    let hunt = ["--mode", "hunt", "--runs", "5", "--suspects", named];
+    let output = place.exec(&hunt, &[]).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(66), "{stderr}");
+    assert!(
+        stderr.contains("(confirmed: caught in the act)"),
+        "{stderr}"
+    );
+    let (heading, addresses, sources) = suspects(&file);
+    assert_eq!(heading.len(), "# gocc suspects of ".len() + 64);
+    for line in latent_lines() {
+        let named =
+            |source: &String| source.starts_with("main.(*config).") && source.ends_with(&line);
+        assert!(sources.iter().any(named), "{line} is in {sources:?}");
+    }
+
+    // Built anew with a place less, as far as the file knows.
+    let mut contents = std::fs::read_to_string(&file).unwrap();
+    contents.push_str("401000 512 main.gone /app/gone.go:3\n");
+    std::fs::write(&file, contents).unwrap();
+    std::fs::remove_file(&place.program).unwrap();
+    assert!(place.build(LATENT, &["-gcflags=all=-N -l", "-ldflags=-s"]));
+    let observe = ["--mode", "observe", "--suspects", named];
+    let output = place.exec(&observe, &[]).output().unwrap();
+    assert!(
+        !text(&output.stderr).contains("ignored"),
+        "{}",
+        text(&output.stderr)
+    );
+    let rebuilt = suspects(&file);
+    assert_ne!((&rebuilt.0, &rebuilt.1), (&heading, &addresses));
+    assert_eq!(rebuilt.2, sources);
+    let contents = std::fs::read_to_string(&file).unwrap();
+    let kept = "\n# elsewhere 512 main.gone /app/gone.go:3\n";
+    assert!(contents.contains(kept), "{contents}");
+
+    // What is certain to be held is found in the first run.
+    let addresses = rebuilt.1.iter();
+    let certain: Vec<String> = addresses
+        .map(|address| format!("{address} 1024 main.any /any.go:1\n"))
+        .collect();
+    std::fs::write(&file, format!("{}\n{}", rebuilt.0, certain.concat())).unwrap();
+    let once = ["--mode", "hunt", "--suspects", named];
+    run_until_found(|| place.exec(&once, &[]).output().unwrap());
+}
+
+#[test]
+fn runs_have_seeds_of_their_own_and_end_with_the_first_catch() {
+    let Some(place) = Place::with_built("passthrough") else {
+        return;
+    };
+    let rings = place.path().join("rings");
+    let options = [
+        "--mode", "hunt", "--runs", "3", "--seed", "7", "--budget", "12",
+    ];
+    let mut run = place.exec(&options, &["exit", "4"]);
+    let output = run
+        .args(["--and", "more"])
+        .env(
+            "GOCC",
+            format!("mode=trace,exitcode=9 dir={}", rings.display()),
+        )
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    let files = gocc::ring::ring_files(&[rings]).unwrap();
+    let mut told = Vec::new();
+    for file in files {
+        let ring = gocc::ring::Ring::open(&file).unwrap();
+        let control = ring.control().unwrap();
+        assert_eq!(ring.header().exit_code, 9);
+        assert_eq!(control.gate, gocc::ring::layout::GATE_HUNT);
+        told.push((control.seed, control.budget_percent));
+    }
+    told.sort_unstable();
+    assert_eq!(told, [(7, 12), (8, 12), (9, 12)]);
+
+    let Some(place) = Place::with_built(LATENT) else {
+        return;
+    };
+    let rings = place.path().join("rings");
+    let options = [
+        "--mode",
+        "hunt",
+        "--runs",
+        "40",
+        "--dir",
+        rings.to_str().unwrap(),
+    ];
+    let output = place.exec(&options, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(66), "{}", text(&output.stderr));
+    let count = gocc::ring::ring_files(&[rings]).unwrap().len();
+    assert!(count < 40, "{count} runs");
+}
+
+#[test]
+fn a_file_that_is_no_suspects_file_is_left_alone() {
+    let place = Place::with_demo();
+    let file = place.path().join("notes");
+    std::fs::write(&file, "my notes\n").unwrap();
+    let options = ["--suspects", file.to_str().unwrap()];
+    let output = place.exec(&options, &[]).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("so it is something else"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "my notes\n");
 }

@@ -1,7 +1,7 @@
 use super::exec::{analyze_run, render};
 use super::output;
 use super::progress::Progress;
-use super::runner::{RingDir, Run};
+use super::runner::{RingDir, Run, Settings};
 use crate::patch::{Mode, PatchRequest, patch_file};
 use crate::report::Format;
 use anyhow::{Context, bail};
@@ -63,7 +63,10 @@ fn run_once(patched: &Path, place: &Path, format: Format) -> anyhow::Result<Opti
     let run = Run {
         executable: patched,
         argv: &argv,
-        mode: Some(Mode::Observe),
+        settings: Settings {
+            mode: Some(Mode::Observe),
+            ..Settings::default()
+        },
         rings: &rings,
         output: Some(&file),
     };

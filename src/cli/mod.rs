@@ -16,6 +16,7 @@ mod report;
 mod runner;
 mod signals;
 mod stats;
+mod suspects;
 mod unpatch;
 
 use clap::{Parser, Subcommand};

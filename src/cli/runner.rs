@@ -16,6 +16,8 @@ use std::process::{Child, Command, ExitStatus};
 const VARIABLE: &str = "GOCC";
 /// Shared memory is only used for rings when at least this much of it is free, in bytes.
 const ENOUGH_MEMORY: u64 = 512 << 20;
+/// Longest path that a program takes from `GOCC` (stubs/config.rs, `DIR_LEN`), in bytes.
+const MOST_OF_PATH: usize = 255;
 
 /// Where the rings of a run go.
 pub struct RingDir {
@@ -88,13 +90,49 @@ fn has_room(directory: &Path) -> bool {
         .is_ok_and(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) >= ENOUGH_MEMORY)
 }
 
-/// The directory that the user's own `GOCC` names.
-pub fn dir_of_environment() -> Option<PathBuf> {
+/// What the user's own `GOCC` says for a key.
+pub fn of_environment(key: &str) -> Option<String> {
     let value = std::env::var(VARIABLE).ok()?;
     pairs(&value)
-        .filter_map(|pair| pair.strip_prefix("dir="))
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| *name == key)
         .next_back()
-        .map(PathBuf::from)
+        .map(|(_, value)| value.to_owned())
+}
+
+/// What a run's `GOCC` says, whatever the user's own does.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What the hooks do.
+    pub mode: Option<Mode>,
+    /// Where hunt's sequence of choices starts.
+    pub seed: Option<u32>,
+    /// Share of the time that hunt may hold operations, per cent.
+    pub budget_percent: Option<u32>,
+    /// The file of suspects.
+    pub suspects: Option<PathBuf>,
+}
+
+impl Settings {
+    fn pairs(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let suspects = self.suspects.as_deref().map(|path| {
+            speakable(path).with_context(|| {
+                format!(
+                    "{} cannot be named in GOCC: blanks and commas separate options there, and no path may have more than {MOST_OF_PATH} bytes (choose another file for suspects)",
+                    path.display()
+                )
+            })
+        });
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let pairs = [
+            ("mode", self.mode.map(|mode| mode.to_string())),
+            ("seed", number(self.seed)),
+            ("budget", number(self.budget_percent)),
+            ("suspects", suspects.transpose()?.map(str::to_owned)),
+        ];
+        let set = pairs.into_iter();
+        Ok(set.filter_map(|(key, value)| Some((key, value?))).collect())
+    }
 }
 
 /// A run of an instrumented program.
@@ -103,8 +141,8 @@ pub struct Run<'a> {
     pub executable: &'a Path,
     /// What the program sees as its arguments, its own name first.
     pub argv: &'a [OsString],
-    /// The mode to ask for; else what the user's own `GOCC` says.
-    pub mode: Option<Mode>,
+    /// What it is told in `GOCC`.
+    pub settings: Settings,
     /// Where its rings go.
     pub rings: &'a RingDir,
     /// Where its output and errors go, when not to those of gocc.
@@ -129,7 +167,7 @@ impl Run<'_> {
         let mut command = Command::new(self.executable);
         command.env(
             VARIABLE,
-            gocc_options(&existing, self.mode, self.rings.path())?,
+            gocc_options(&existing, &self.settings, self.rings.path())?,
         );
         if let Some((arg0, args)) = self.argv.split_first() {
             command.arg0(arg0).args(args);
@@ -145,24 +183,29 @@ impl Run<'_> {
 }
 
 /// The user's own options, with these in their place.
-fn gocc_options(existing: &str, mode: Option<Mode>, dir: &Path) -> anyhow::Result<String> {
-    let Some(dir) = dir
-        .to_str()
-        .filter(|dir| !dir.contains([' ', ',', '\t', '\n']))
-    else {
+fn gocc_options(existing: &str, settings: &Settings, dir: &Path) -> anyhow::Result<String> {
+    let Some(dir) = speakable(dir) else {
         bail!(
-            "{} cannot be named in GOCC: blanks and commas separate options there (choose another --dir)",
+            "{} cannot be named in GOCC: blanks and commas separate options there, and no path may have more than {MOST_OF_PATH} bytes (choose another --dir)",
             dir.display()
         );
     };
-    let kept = pairs(existing).filter(|pair| {
+    let mut own = settings.pairs()?;
+    own.push(("dir", dir.to_owned()));
+    let is_overridden = |pair: &str| {
         let key = pair.split('=').next();
-        key != Some("dir") && (key != Some("mode") || mode.is_none())
-    });
+        own.iter().any(|(name, _)| key == Some(*name))
+    };
+    let kept = pairs(existing).filter(|pair| !is_overridden(pair));
     let mut options: Vec<String> = kept.map(str::to_owned).collect();
-    options.extend(mode.map(|mode| format!("mode={mode}")));
-    options.push(format!("dir={dir}"));
+    options.extend(own.iter().map(|(key, value)| format!("{key}={value}")));
     Ok(options.join(" "))
+}
+
+/// A path that `GOCC` can hold.
+fn speakable(path: &Path) -> Option<&str> {
+    path.to_str()
+        .filter(|path| path.len() <= MOST_OF_PATH && !path.contains([' ', ',', '\t', '\n']))
 }
 
 fn pairs(value: &str) -> impl DoubleEndedIterator<Item = &str> {
@@ -178,30 +221,56 @@ mod tests {
     #[test]
     fn the_users_options_are_kept() -> anyhow::Result<()> {
         let dir = Path::new("/rings");
+        let observe = Settings {
+            mode: Some(Mode::Observe),
+            ..Settings::default()
+        };
+        let all = Settings {
+            mode: Some(Mode::Hunt),
+            seed: Some(7),
+            budget_percent: Some(50),
+            suspects: Some(PathBuf::from("/f")),
+        };
         let cases = [
-            ("", None, "dir=/rings"),
+            ("", Settings::default(), "dir=/rings"),
             (
                 "mode=trace, ring=65536",
-                None,
+                Settings::default(),
                 "mode=trace ring=65536 dir=/rings",
             ),
             (
                 "mode=trace,dir=/elsewhere exitcode=3",
-                Some(Mode::Observe),
+                observe,
                 "exitcode=3 mode=observe dir=/rings",
             ),
+            (
+                "seed=1 hold=3ms budget=2 suspects=/g",
+                all,
+                "hold=3ms mode=hunt seed=7 budget=50 suspects=/f dir=/rings",
+            ),
         ];
-        for (existing, mode, expected) in cases {
-            assert_eq!(gocc_options(existing, mode, dir)?, expected);
+        for (existing, settings, expected) in cases {
+            assert_eq!(gocc_options(existing, &settings, dir)?, expected);
         }
         Ok(())
     }
 
     #[test]
     fn a_directory_that_the_variable_cannot_hold_is_refused() {
-        for dir in ["/with blank", "/with,comma"] {
-            let error = gocc_options("", None, Path::new(dir)).map_err(|error| error.to_string());
+        let long = format!("/{}", "d".repeat(MOST_OF_PATH));
+        for path in ["/with blank", "/with,comma", &long] {
+            let said = |settings: &Settings, dir: &str| {
+                let options = gocc_options("", settings, Path::new(dir));
+                options.map_err(|error| error.to_string())
+            };
+            let error = said(&Settings::default(), path);
             assert!(error.is_err_and(|text| text.contains("choose another --dir")));
+            let settings = Settings {
+                suspects: Some(PathBuf::from(path)),
+                ..Settings::default()
+            };
+            let error = said(&settings, "/rings");
+            assert!(error.is_err_and(|text| text.contains("choose another file")));
         }
     }
 
@@ -215,7 +284,10 @@ mod tests {
         let run = Run {
             executable,
             argv: &argv,
-            mode: Some(Mode::Trace),
+            settings: Settings {
+                mode: Some(Mode::Trace),
+                ..Settings::default()
+            },
             rings: &rings,
             output: Some(&file),
         };

@@ -8,6 +8,8 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 use std::io;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Signals that are meant for the program.
 const FORWARDED: [i32; 9] = [
@@ -56,6 +58,19 @@ impl Forwarder {
         }
         child.wait()
     }
+}
+
+/// Becomes true when somebody wants an end (Ctrl-C, a termination), whatever the program makes of it.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn end_wanted() -> io::Result<Arc<AtomicBool>> {
+    let wanted = Arc::new(AtomicBool::new(false));
+    let signals = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+    for signal in signals.into_iter().filter(|&signal| !is_ignored(signal)) {
+        signal_hook::flag::register(signal, Arc::clone(&wanted))?;
+    }
+    Ok(wanted)
 }
 
 /// What the terminal sends (Ctrl-C, a new window size) goes to the whole foreground group: the child

@@ -15,6 +15,7 @@ mod lane;
 #[path = "../../stubs/layout.rs"]
 pub mod layout;
 mod locate;
+mod places;
 mod reader;
 
 pub use conflicts::{Conflicts, side_pcs};

@@ -1,0 +1,391 @@
+//! The suspects file: what earlier runs in mode hunt learned, for later ones to profit from.
+//!
+//! A *suspect* is a place in the source that took part in a near miss. The file has one a line:
+//!
+//! ```text
+//! # gocc suspects of SHA-256
+//! 4a3f10 1024 main.(*Cache).put /app/cache.go:41
+//! # elsewhere 512 main.old /app/old.go:7
+//! ```
+//!
+//! The first line names the executable, before it was patched, that the addresses are of: return
+//! addresses as the linker placed them. The number after one is the chance, in 1024ths, that an
+//! operation there is held; fruitless holds halve it. The patched program reads only these two (see
+//! stubs/shim/suspects.rs). Function, file and line are what a place is found again by when the
+//! program has been built anew. One that the present build does not have is kept as a comment that
+//! begins with `# elsewhere`, other comments are kept as they are.
+
+use super::output;
+use crate::golang::{Func, GoBinary};
+use crate::image::{Image, Vaddr};
+use crate::patch::note;
+use crate::probe;
+use crate::ring::Ring;
+use anyhow::{Context, bail};
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+const HEADING: &str = "# gocc suspects of ";
+const ELSEWHERE: &str = "# elsewhere ";
+/// Nobody writes a larger one, in bytes.
+const MOST: u64 = 16 << 20;
+/// Certain to be held.
+const CERTAIN: u32 = 1024;
+
+/// What a suspect is found again by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Source {
+    function: String,
+    file: String,
+    line: u32,
+}
+
+/// A suspects file in use: for one executable, and up to date with it.
+pub struct Suspects {
+    path: PathBuf,
+    image: Image,
+    /// SHA-256 of the executable before it was patched.
+    program: [u8; 32],
+}
+
+impl Suspects {
+    /// Makes a suspects file ready for a patched executable: one that is of another executable gets
+    /// that one's addresses. There need not be one yet.
+    ///
+    /// # Errors
+    /// When the file is something else, or cannot be read or written, or the executable not read.
+    pub fn prepare(path: &Path, patched: &Path) -> anyhow::Result<Suspects> {
+        let image = Image::open(patched)?;
+        let note = note::find(&image)?
+            .with_context(|| format!("{} was not patched by gocc", patched.display()))?;
+        let suspects = Suspects {
+            // The program may change its directory before it starts a child of its own kind.
+            path: std::path::absolute(path)?,
+            program: note.input_sha256,
+            image,
+        };
+        let (contents, is_as_in_file) = suspects.load()?;
+        if !is_as_in_file {
+            suspects.store(&contents)?;
+        }
+        Ok(suspects)
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds what the rings of a run say to the file, which another gocc may have changed meanwhile.
+    ///
+    /// # Errors
+    /// When a ring, the executable or the file cannot be read, or the file not be written.
+    pub fn learn(&self, rings: &[Ring]) -> anyhow::Result<()> {
+        let mut learned: BTreeMap<Vaddr, u32> = BTreeMap::new();
+        // A child may be another program, whose addresses mean nothing here.
+        let own = |ring: &&Ring| ring.header().input_sha256 == self.program;
+        for ring in rings.iter().filter(own) {
+            for place in ring.suspects()? {
+                let Some(at) = ring.link_time_pc(place.pc) else {
+                    continue;
+                };
+                let chance = place.chance.min(CERTAIN);
+                // Each process has learned from what the file said at its start.
+                learned
+                    .entry(at)
+                    .and_modify(|known| *known = chance.min(*known))
+                    .or_insert(chance);
+            }
+        }
+        if learned.is_empty() {
+            return Ok(());
+        }
+        let (mut contents, _) = self.load()?;
+        let binary = GoBinary::parse(&self.image)?;
+        contents.learn(learned, &binary);
+        self.store(&contents)
+    }
+
+    /// The file with this executable's addresses, and whether it is like that already.
+    fn load(&self) -> anyhow::Result<(Contents, bool)> {
+        let Some((program, mut contents)) = read(&self.path)? else {
+            return Ok((Contents::default(), true));
+        };
+        if program == note::hex(&self.program) {
+            return Ok((contents, true));
+        }
+        let binary = GoBinary::parse(&self.image)?;
+        contents.find_again(&binary);
+        Ok((contents, false))
+    }
+
+    fn store(&self, contents: &Contents) -> anyhow::Result<()> {
+        let text = contents.to_text(&note::hex(&self.program));
+        output::to_file_as_is(&self.path, text.as_bytes())
+    }
+}
+
+/// The executable that a suspects file is of, and its contents; `None` when there is no file, or an
+/// empty one.
+fn read(path: &Path) -> anyhow::Result<Option<(String, Contents)>> {
+    let cannot = || format!("cannot use {} for suspects", path.display());
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(cannot),
+        Ok(found) if !found.is_file() => bail!("{}: it is not a regular file", cannot()),
+        Ok(found) if found.len() > MOST => bail!("{}: it is too large", cannot()),
+        Ok(_) => {}
+    }
+    let text = std::fs::read_to_string(path).with_context(cannot)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut lines = text.lines();
+    match lines.next().and_then(|line| line.strip_prefix(HEADING)) {
+        Some(program) => Ok(Some((
+            program.trim().to_owned(),
+            Contents::from_lines(lines),
+        ))),
+        None => bail!(
+            "{}: its first line is not \"{HEADING}...\", so it is something else",
+            cannot()
+        ),
+    }
+}
+
+/// What a suspects file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Contents {
+    /// By return address.
+    here: BTreeMap<Vaddr, (u32, Source)>,
+    /// Those that the executable does not have.
+    elsewhere: BTreeMap<Source, u32>,
+    /// Lines that mean nothing to gocc.
+    comments: Vec<String>,
+}
+
+impl Contents {
+    fn from_lines<'t>(lines: impl Iterator<Item = &'t str>) -> Contents {
+        let mut contents = Contents::default();
+        for line in lines {
+            contents.take(line);
+        }
+        contents
+    }
+
+    fn take(&mut self, line: &str) {
+        let elsewhere = line.strip_prefix(ELSEWHERE).and_then(chance_and_source);
+        if let Some((chance, source)) = elsewhere {
+            self.elsewhere.insert(source, chance);
+            return;
+        }
+        let here = line.split_once(' ').and_then(|(at, rest)| {
+            let at = u64::from_str_radix(at, 16).ok()?;
+            Some((Vaddr(at), chance_and_source(rest)?))
+        });
+        match here {
+            Some((at, suspect)) => {
+                self.here.insert(at, suspect);
+            }
+            None if line.is_empty() => {}
+            None => self.comments.push(commented(line)),
+        }
+    }
+
+    /// The program does not read a file to its end when it is very long, so the best come first.
+    fn to_text(&self, program: &str) -> String {
+        let mut text = format!("{HEADING}{program}\n");
+        let mut here: Vec<_> = self.here.iter().collect();
+        here.sort_by_key(|(at, (chance, source))| (std::cmp::Reverse(*chance), source, **at));
+        for (at, (chance, source)) in here {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{:x} {chance} {source}", at.0);
+        }
+        for (source, chance) in &self.elsewhere {
+            let _ = writeln!(text, "{ELSEWHERE}{chance} {source}");
+        }
+        for comment in &self.comments {
+            text.push_str(comment);
+            text.push('\n');
+        }
+        text
+    }
+
+    fn learn(&mut self, learned: BTreeMap<Vaddr, u32>, binary: &GoBinary<'_>) {
+        for (at, chance) in learned {
+            if let Some(known) = self.here.get_mut(&at) {
+                known.0 = chance;
+            } else if let Some(source) = source_of(binary, at) {
+                self.here.insert(at, (chance, source));
+            }
+        }
+    }
+
+    /// Replaces all addresses by those that another executable has for the same places.
+    fn find_again(&mut self, binary: &GoBinary<'_>) {
+        let mut wanted: HashMap<Source, u32> = HashMap::new();
+        let here = std::mem::take(&mut self.here).into_values();
+        let elsewhere = std::mem::take(&mut self.elsewhere).into_iter();
+        for (chance, source) in here.chain(elsewhere.map(|(source, chance)| (chance, source))) {
+            let known = wanted.entry(source).or_default();
+            *known = chance.max(*known);
+        }
+        let mut found = HashSet::new();
+        for at in map_calls(binary) {
+            let Some(source) = source_of(binary, at) else {
+                continue;
+            };
+            if let Some(&chance) = wanted.get(&source) {
+                found.insert(source.clone());
+                self.here.insert(at, (chance, source));
+            }
+        }
+        wanted.retain(|source, _| !found.contains(source));
+        self.elsewhere = wanted.into_iter().collect();
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}:{}", self.function, self.file, self.line)
+    }
+}
+
+/// `1024 main.put /app/cache.go:41`. A file's name may contain blanks and colons.
+fn chance_and_source(text: &str) -> Option<(u32, Source)> {
+    let (chance, rest) = text.split_once(' ')?;
+    let (function, place) = rest.split_once(' ')?;
+    let (file, line) = place.rsplit_once(':')?;
+    let source = Source {
+        function: function.to_owned(),
+        file: file.to_owned(),
+        line: line.parse().ok()?,
+    };
+    Some((chance.parse::<u32>().ok()?.min(CERTAIN), source))
+}
+
+fn commented(line: &str) -> String {
+    if line.starts_with('#') {
+        line.to_owned()
+    } else {
+        format!("# {line}")
+    }
+}
+
+/// What a return address is found again by; `None` for one that a line of the file cannot express.
+fn source_of(binary: &GoBinary<'_>, return_address: Vaddr) -> Option<Source> {
+    let frame = binary
+        .frames_of_return(return_address)
+        .into_iter()
+        .next()
+        .filter(|frame| {
+            !frame.function.contains(char::is_whitespace) && !frame.file.contains(char::is_control)
+        })?;
+    Some(Source {
+        function: frame.function,
+        file: frame.file,
+        line: frame.line,
+    })
+}
+
+/// The return addresses of all calls of functions that gocc hooks, ascending.
+fn map_calls(binary: &GoBinary<'_>) -> Vec<Vaddr> {
+    let sites = probe::resolve(binary).into_iter();
+    let hooked: HashSet<u64> = sites
+        .filter_map(|site| site.function)
+        .map(|function| function.entry.0)
+        .collect();
+    let mut calls = Vec::new();
+    for function in binary.functions() {
+        // Most functions have none: only those are taken apart where it looks as if.
+        if looks_as_if_calling(binary, &function, &hooked) {
+            calls.extend(calls_in(binary, &function, &hooked));
+        }
+    }
+    calls
+}
+
+fn code_of<'a>(binary: &GoBinary<'a>, function: &Func<'_>) -> &'a [u8] {
+    let size = function.end.0.saturating_sub(function.entry.0);
+    binary
+        .image
+        .bytes_at(function.entry, size)
+        .unwrap_or_default()
+}
+
+/// Somewhere in the function are bytes that would be a call (`e8 rel32`) of one of these.
+fn looks_as_if_calling(binary: &GoBinary<'_>, function: &Func<'_>, hooked: &HashSet<u64>) -> bool {
+    const CALL: u8 = 0xe8;
+    let code = code_of(binary, function);
+    memchr::memchr_iter(CALL, code).any(|at| {
+        let Some(distance) = code.get(at + 1..).and_then(|rest| rest.first_chunk::<4>()) else {
+            return false;
+        };
+        // A slice's length fits 64 bits.
+        let next = function.entry.0.wrapping_add(at as u64 + 5);
+        let target = next.wrapping_add_signed(i32::from_le_bytes(*distance).into());
+        hooked.contains(&target)
+    })
+}
+
+fn calls_in(binary: &GoBinary<'_>, function: &Func<'_>, hooked: &HashSet<u64>) -> Vec<Vaddr> {
+    let code = code_of(binary, function);
+    let decoder = Decoder::with_ip(64, code, function.entry.0, DecoderOptions::NONE);
+    decoder
+        .into_iter()
+        .filter(|instruction| {
+            instruction.flow_control() == FlowControl::Call
+                && hooked.contains(&instruction.near_branch_target())
+        })
+        .map(|call| Vaddr(call.next_ip()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_the_same_when_it_is_written_again() {
+        let lines = [
+            "4a3f10 1024 main.(*Cache[...]).put /app dir/cache.go:41",
+            "4a3f00 512 main.get C:/cache.go:40",
+            "# elsewhere 7 main.old /app/old.go:3",
+            "# a remark",
+        ];
+        let text = format!("{HEADING}00ff\n{}\n", lines.join("\n"));
+        let contents = Contents::from_lines(text.lines().skip(1));
+        assert_eq!((contents.here.len(), contents.elsewhere.len()), (2, 1));
+        assert_eq!(contents.to_text("00ff"), text);
+    }
+
+    #[test]
+    fn what_is_no_suspect_is_kept_as_a_comment() {
+        let contents = Contents::from_lines(["zz 1 f g:1", "4a 1", "4a x f g:1", ""].into_iter());
+        assert!(contents.here.is_empty());
+        assert_eq!(
+            contents.comments,
+            ["# zz 1 f g:1", "# 4a 1", "# 4a x f g:1"]
+        );
+    }
+
+    #[test]
+    fn a_chance_is_never_more_than_certain() {
+        let contents = Contents::from_lines(["4a 4000000 f g:1"].into_iter());
+        let chances: Vec<u32> = contents.here.values().map(|(chance, _)| *chance).collect();
+        assert_eq!(chances, [CERTAIN]);
+    }
+
+    #[test]
+    fn another_kind_of_file_is_refused() -> anyhow::Result<()> {
+        let place = tempfile::tempdir()?;
+        let path = place.path().join("precious");
+        assert!(read(&path)?.is_none());
+        std::fs::write(&path, "my notes\n")?;
+        let error = read(&path).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("it is something else")));
+        Ok(())
+    }
+}
