@@ -95,8 +95,7 @@ pub fn of_environment(key: &str) -> Option<String> {
     let value = std::env::var(VARIABLE).ok()?;
     pairs(&value)
         .filter_map(|pair| pair.split_once('='))
-        .filter(|(name, _)| *name == key)
-        .next_back()
+        .rfind(|(name, _)| *name == key)
         .map(|(_, value)| value.to_owned())
 }
 
