@@ -607,3 +607,96 @@ fn a_file_that_is_no_suspects_file_is_left_alone() {
     assert!(stderr.contains("so it is something else"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "my notes\n");
 }
+
+/// Ends a program that would not end by itself.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// How many operations the rings of a directory hold.
+fn recorded(place: &Place, rings: &Path) -> u64 {
+    let output = place.gocc().args(["stats", "--json"]).arg(rings).output();
+    let stats: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let rows = stats["operations"].as_array().unwrap().iter();
+    rows.map(|row| row["count"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn a_running_program_does_what_ctl_says() {
+    let Some(place) = Place::with_built("counter") else {
+        return;
+    };
+    let (patched, rings) = (place.path().join("instr"), place.path().join("rings"));
+    std::fs::create_dir(&rings).unwrap();
+    let mut patch = place.gocc();
+    patch
+        .arg("patch")
+        .arg(&place.program)
+        .arg("-o")
+        .arg(&patched);
+    assert!(patch.output().unwrap().status.success());
+    let options = format!("mode=observe sample=1000000000 dir={}", rings.display());
+    let mut command = Command::new(&patched);
+    command.env("GOCC", options).stdout(Stdio::piped());
+    let mut child = Killed(command.spawn().unwrap());
+    // From its first line on it counts.
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap());
+    lines.read_line(&mut String::new()).unwrap();
+    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    let ctl = |options: &[&str]| {
+        let mut ctl = place.gocc();
+        ctl.arg("ctl").arg(child.0.id().to_string()).args(options);
+        ctl.arg("--dir").arg(&rings).output().unwrap()
+    };
+    let shown = text(&ctl(&[]).stdout);
+    assert!(shown.contains("observe\n"), "{shown}");
+    assert!(shown.contains("1 in 1000000000\n"), "{shown}");
+    let before = recorded(&place, &rings);
+
+    let changes = [
+        "--mode", "trace", "--sample", "7", "--hold", "3ms", "--window", "50ms",
+    ];
+    let output = ctl(&[&changes[..], &["--budget", "5"]].concat());
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for row in [
+        "trace\n",
+        "1 in 7\n",
+        " 3.000 ms\n",
+        " 50.000 ms\n",
+        " 5 %\n",
+    ] {
+        assert!(shown.contains(row), "{row} is in\n{shown}");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let after = recorded(&place, &rings);
+    assert!(before < 100 && after > 1000, "{before}, then {after}");
+
+    let refused = ctl(&["--hold", "3"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let mut nobody = place.gocc();
+    nobody.args(["ctl", "1", "--dir"]).arg(&rings);
+    let stderr = text(&nobody.output().unwrap().stderr);
+    assert!(
+        stderr.starts_with("gocc: error: no ring of process 1 in "),
+        "{stderr}"
+    );
+
+    // A ring that others may write is not to be trusted with changes.
+    let ring = gocc::ring::ring_files(std::slice::from_ref(&rings))
+        .unwrap()
+        .remove(0);
+    make_writable_by_all(&ring);
+    let refused = ctl(&["--mode", "off"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stdout));
+}
+
+fn make_writable_by_all(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
+}

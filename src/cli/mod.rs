@@ -5,6 +5,7 @@
 //! usage. `gocc exec` gives back the program's own status where it can.
 
 mod cache;
+mod ctl;
 mod demo;
 mod exec;
 mod inspect;
@@ -44,6 +45,7 @@ enum Command {
     Report(report::ReportArgs),
     Merge(merge::MergeArgs),
     Stats(stats::StatsArgs),
+    Ctl(ctl::CtlArgs),
     Patch(patch::PatchArgs),
     Inspect(inspect::InspectArgs),
     Unpatch(unpatch::UnpatchArgs),
@@ -70,6 +72,7 @@ pub fn main_gocc() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Ctl(args) => ctl::run(args),
         Command::Patch(args) => patch::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Unpatch(args) => unpatch::run(args),
