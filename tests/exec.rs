@@ -677,6 +677,12 @@ fn a_running_program_does_what_ctl_says() {
     let after = recorded(&place, &rings);
     assert!(before < 100 && after > 1000, "{before}, then {after}");
 
+    for mode in ["guard", "hunt", "block"] {
+        assert!(ctl(&["--mode", mode]).status.success(), "{mode}");
+    }
+    let refused = ctl(&["--mode", "trace"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("cannot go back to trace"));
     let refused = ctl(&["--hold", "3"]);
     assert_eq!(refused.status.code(), Some(2));
     let mut nobody = place.gocc();

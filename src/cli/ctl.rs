@@ -1,6 +1,6 @@
 use super::output;
 use crate::patch::Mode;
-use crate::ring::layout::{CONTROL_OFFSET, Control};
+use crate::ring::layout::{CONTROL_OFFSET, Control, GATE_TRACE};
 use crate::ring::{Ring, ring_files};
 use anyhow::{Context, bail};
 use std::fmt::Write;
@@ -14,7 +14,8 @@ use std::time::Duration;
 /// Show and change what a running instrumented program does
 ///
 /// Only the owner of its ring (and root) can. Without options it only shows. A change is in force
-/// with the program's next map operations.
+/// with the program's next map operations. A program that was started with mode off has no ring; one
+/// in hunt, guard or block stays in one of these three.
 #[derive(clap::Args)]
 pub struct CtlArgs {
     /// The process' id, or its ring
@@ -123,6 +124,9 @@ impl Change {
 
 impl CtlArgs {
     fn writes(&self, control: &Control) -> anyhow::Result<Vec<Change>> {
+        if let Some(mode) = self.mode {
+            check_change(control.gate, mode)?;
+        }
         let word = |field, value: Option<u32>| value.map(|value| Change::Word(field, value));
         let long = |field, value: Option<Duration>| -> anyhow::Result<Option<Change>> {
             let ticks = value.map(|value| ticks(value, control)).transpose()?;
@@ -138,6 +142,17 @@ impl CtlArgs {
         ];
         Ok(changes.into_iter().flatten().collect())
     }
+}
+
+/// In hunt, guard and block an operation registers with its map, and its end takes that back, but not
+/// when another mode has come meanwhile. What stayed registered would be taken for a conflict later.
+fn check_change(gate: u32, mode: Mode) -> anyhow::Result<()> {
+    if gate > GATE_TRACE && mode.gate() <= GATE_TRACE {
+        bail!(
+            "a program in mode hunt, guard or block cannot go back to {mode}: operations that have begun would never end for gocc (it can change among hunt, guard and block)"
+        );
+    }
+    Ok(())
 }
 
 fn ticks(time: Duration, control: &Control) -> anyhow::Result<u64> {
