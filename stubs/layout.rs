@@ -215,6 +215,12 @@ pub struct Control {
     pub seed: u32,
     /// Places under suspicion; 0 lets hunt explore.
     pub suspects: u32,
+    /// 1 once two goroutines have done map operations.
+    pub has_many: u32,
+    /// The goroutine that did the first map operation under hunt.
+    pub first_goid: u64,
+    /// 1 when suspects were read from a file: hunt need not explore.
+    pub has_file: u32,
     /// Zero.
     pub reserved5: u32,
 }

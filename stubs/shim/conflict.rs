@@ -13,6 +13,9 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 /// Conflicts of one pair of places on one map beyond this many only count as repeats of the last.
 const RECORDS_PER_PAIR: u32 = 4;
 
+/// Return addresses that a walk finds at most; the rest of a side's room keeps those of the mark meanwhile.
+const WALKED_PCS: usize = SIDE_PCS - RECORD_PCS;
+
 /// The bits of `Record::who` that are the goroutine's id.
 pub const GOID: u64 = 0xffff_ffff_ffff;
 
@@ -272,7 +275,12 @@ pub unsafe fn record_found(
         match found {
             Found::Nobody => {}
             Found::Marked(other) => {
-                fill_other(config, other, map, &raw mut (*conflict).sides[1]);
+                let side = &raw mut (*conflict).sides[1];
+                if !fill_other(config, other, map, side)
+                    && let Some(another) = find_other(front, map, here.goid)
+                {
+                    fill_other(config, another, map, side);
+                }
             }
             Found::Held(side) => (&raw mut (*conflict).sides[1]).copy_from_nonoverlapping(side, 1),
         }
@@ -498,50 +506,56 @@ unsafe fn fill_goroutine(config: &Config, g: u64, goid: u64, side: *mut Side) {
 
 /// Fills in the side of a goroutine known by its mark. While it is inside the operation, its
 /// callers' frames cannot change, so its stack may be walked; whether it stayed inside is checked
-/// afterwards, and if not, only the frames that the mark itself holds are kept.
+/// afterwards, and if not, only the frames that the mark itself holds are kept. False when the mark is
+/// no longer one of an operation on this map: then nothing is known.
 ///
 /// # Safety
 /// `mark` and `side` lie in the front.
 #[inline(never)]
-unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) {
+unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) -> bool {
     let mark = other.mark;
     // SAFETY: the caller's; the mark may change at any time, so it is read volatile and compared.
     unsafe {
-        let goid = read_volatile(&raw const (*mark).record.who) & GOID;
         let g = read_volatile(&raw const (*mark).g);
         let depth = read_volatile(&raw const (*mark).depth);
         copy_mark(mark, side);
-        let marked = (*side).depth;
-        let is_inside = || {
-            read_volatile(&raw const (*mark).state) == MARK_INSIDE
+        let (goid, marked, pc) = ((*side).goid, (*side).depth as usize, (*side).pcs[0]);
+        let is_same = || {
+            read_volatile(&raw const (*mark).state) != MARK_CHANGING
                 && read_volatile(&raw const (*mark).record.map) == map
                 && read_volatile(&raw const (*mark).record.who) & GOID == goid
                 && read_volatile(&raw const (*mark).depth) == depth
-                && read_volatile(&raw const (*mark).record.pcs[0]) == (*side).pcs[0]
+                && read_volatile(&raw const (*mark).record.pcs[0]) == pc
         };
-        let is_its_g = g != 0 && read_at(g, config.g_goid) == goid;
-        if is_its_g {
-            fill_goroutine(config, g, goid, side);
+        if !is_same() {
+            // The goroutine has gone on to another operation since it was found.
+            side.write_bytes(0, 1);
+            return false;
         }
-        if is_its_g && is_inside() {
+        let pcs = (&raw mut (*side).pcs).cast::<u32>();
+        pcs.add(WALKED_PCS).copy_from_nonoverlapping(pcs, marked);
+        (*side).certainty = other.otherwise;
+        (*side).truncated = 1;
+        if g != 0 && read_at(g, config.g_goid) == goid {
+            fill_goroutine(config, g, goid, side);
             let top = highest_frame(config, g);
             walk(config, g, top.wrapping_sub(u64::from(depth)), side, 1);
             fence(Ordering::Acquire);
-            let is_whole = highest_frame(config, g) == top && (*side).depth >= marked;
-            if is_inside() {
-                if !is_whole {
-                    // The stack moved: the frames are those of the mark.
-                    copy_mark(mark, side);
-                    (*side).truncated = 1;
-                }
+            let is_inside = is_same() && is_inside(mark);
+            // A stack that moved meanwhile may have been walked in its old place.
+            let is_whole = highest_frame(config, g) == top && (*side).depth as usize >= marked;
+            if is_inside {
                 (*side).certainty = SIDE_INSIDE;
-                return;
+            }
+            if !is_inside || !is_whole {
+                pcs.copy_from_nonoverlapping(pcs.add(WALKED_PCS), marked);
+                (*side).depth = marked as u32;
+                (*side).truncated = 1;
             }
         }
-        copy_mark(mark, side);
-        (*side).certainty = other.otherwise;
-        (*side).truncated = 1;
+        pcs.add(WALKED_PCS).write_bytes(0, RECORD_PCS);
     }
+    true
 }
 
 /// Copies what a mark says into a side.
@@ -582,7 +596,7 @@ unsafe fn walk(config: &Config, g: u64, frame: u64, side: *mut Side, depth: usiz
         let mut below = lo;
         (*side).truncated = 0;
         while frame > below && frame.is_multiple_of(8) && frame <= hi.saturating_sub(16) {
-            if depth == SIDE_PCS {
+            if depth == WALKED_PCS {
                 (*side).truncated = 1;
                 break;
             }

@@ -6,7 +6,7 @@
 //! conflicting operation is caught in the act with it, before either has touched the map. A hold
 //! that catches nobody makes the next one at that place half as likely.
 //!
-//! With no suspects known, the first operations at each place are held by chance.
+//! With no suspects known from earlier runs, the first operations at each place are held by chance.
 
 use crate::conflict::{Found, Front, GOID, fill_self, is_write, record_found};
 use crate::layout::*;
@@ -87,8 +87,15 @@ unsafe fn learn(arrival: &Arrival<'_>, caught: bool) {
                 read_volatile(&raw const (*place).catches) + 1,
             );
         }
-        // A place that has caught somebody has said what it knows; the budget is for others.
-        write_volatile(&raw mut (*place).chance, chance / 2);
+        // A place that has caught somebody has said what it knows; the budget is for others. One that has
+        // caught nobody gets less, from the second time on.
+        let holds = read_volatile(&raw const (*place).holds);
+        let next = match (caught, holds) {
+            (true, _) => chance / 2,
+            (false, 0 | 1) => chance,
+            (false, _) => chance - chance / 4,
+        };
+        write_volatile(&raw mut (*place).chance, next);
     }
 }
 
@@ -135,7 +142,8 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
     // SAFETY: the caller's.
     unsafe {
         note_access(arrival, entry);
-        if (*entry.0).trap != 0 || !is_chosen(arrival) || !is_affordable(arrival) {
+        let choice = choose(arrival);
+        if (*entry.0).trap != 0 || choice == Choice::No || !is_affordable(arrival, choice) {
             return false;
         }
         let Some(index) = claim_trap(arrival.front) else {
@@ -157,6 +165,9 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         // Only now may others see it.
         (*entry.0).trap = index + 1;
         count(&raw mut (*arrival.front.control()).holds);
+        if let Some(place) = place_of(arrival.front, arrival.here.return_pc) {
+            write_volatile(&raw mut (*place).holds, read_volatile(&raw const (*place).holds) + 1);
+        }
         true
     }
 }
@@ -256,40 +267,48 @@ pub unsafe fn place_of(front: Front, pc: u32) -> Option<*mut Place> {
         })
 }
 
-/// By chance: certain for a place newly suspected, less with every fruitless hold; while nothing is
-/// suspected, now and then among the first visits of a place.
+/// Whether to hold an operation.
+#[derive(Clone, Copy, PartialEq)]
+enum Choice {
+    No,
+    /// Nothing is known about the place.
+    Explore,
+    Suspect,
+}
+
+/// By chance: certain for a place newly suspected, less with every fruitless hold; without suspects of
+/// an earlier run, now and then among the first visits of a place, once a second goroutine uses maps.
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn is_chosen(arrival: &Arrival<'_>) -> bool {
+unsafe fn choose(arrival: &Arrival<'_>) -> Choice {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
+        let is_first = read_volatile(&raw const (*control).first_goid);
+        if is_first == 0 {
+            write_volatile(&raw mut (*control).first_goid, arrival.here.goid);
+        } else if is_first != arrival.here.goid {
+            write_volatile(&raw mut (*control).has_many, 1);
+        }
         let Some(place) = place_of(arrival.front, arrival.here.return_pc) else {
-            return false;
+            return Choice::No;
         };
         let visits = read_volatile(&raw const (*place).visits);
         write_volatile(&raw mut (*place).visits, visits.saturating_add(1));
-        let is_suspect = read_volatile(&raw const (*place).near_misses) != 0;
-        let chance = match read_volatile(&raw const (*place).chance) {
-            chance if is_suspect && chance >= LEAST_CHANCE => chance,
-            _ if is_suspect => return false,
-            _ if visits < EXPLORED_VISITS => CERTAIN / 4,
-            _ => return false,
+        let explores = visits < EXPLORED_VISITS
+            && read_volatile(&raw const (*control).has_file) == 0
+            && read_volatile(&raw const (*control).has_many) != 0;
+        let (chance, choice) = if read_volatile(&raw const (*place).near_misses) != 0 {
+            (read_volatile(&raw const (*place).chance), Choice::Suspect)
+        } else if explores {
+            (CERTAIN / 4, Choice::Explore)
+        } else {
+            return Choice::No;
         };
-        let chosen = (dice(
-            read_volatile(&raw const (*control).seed),
-            arrival.here.return_pc,
-            visits,
-        ) & (CERTAIN - 1))
-            < chance;
-        if chosen {
-            write_volatile(
-                &raw mut (*place).holds,
-                read_volatile(&raw const (*place).holds) + 1,
-            );
-        }
-        chosen
+        let seed = read_volatile(&raw const (*control).seed);
+        let drawn = dice(seed, arrival.here.return_pc, visits) & (CERTAIN - 1);
+        if chance >= LEAST_CHANCE && drawn < chance { choice } else { Choice::No }
     }
 }
 
@@ -305,14 +324,16 @@ fn dice(seed: u32, pc: u32, visit: u32) -> u32 {
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn is_affordable(arrival: &Arrival<'_>) -> bool {
+unsafe fn is_affordable(arrival: &Arrival<'_>, choice: Choice) -> bool {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
         let start = read_volatile(&raw const (*arrival.front.header()).tsc);
         let budget = u64::from(read_volatile(&raw const (*control).budget_percent));
         let earned = arrival.now.saturating_sub(start) / 100 * budget;
-        let allowance = ALLOWANCE_MS * read_volatile(&raw const (*control).ticks_per_ms);
+        // Suspects have an allowance of their own, which exploring cannot use up.
+        let allowances = if choice == Choice::Suspect { 2 } else { 1 };
+        let allowance = allowances * ALLOWANCE_MS * read_volatile(&raw const (*control).ticks_per_ms);
         let spent = read_volatile(&raw const (*control).held_ticks);
         budget != 0
             && spent.saturating_add(read_volatile(&raw const (*control).hold_ticks))
@@ -331,6 +352,7 @@ pub unsafe fn suspect_again(front: Front, pc: u32, chance: u32) {
             return;
         };
         suspect(front, pc, 0, 0);
+        write_volatile(&raw mut (*front.control()).has_file, 1);
         write_volatile(&raw mut (*place).chance, chance.min(CERTAIN));
     }
 }

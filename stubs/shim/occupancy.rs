@@ -64,10 +64,7 @@ pub unsafe extern "C" fn gocc_enter(
             && !is_stale(front, mark, is_own, config, &here)
         {
             // An operation inside another one of the same goroutine, or a mark that two goroutines share.
-            if !is_own {
-                count(&raw mut (*front.control()).untracked);
-            }
-            return PROCEED;
+            return if is_own { PROCEED } else { wait_for_mark(config, front, mark, map) };
         }
         let is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
@@ -81,6 +78,27 @@ pub unsafe extern "C" fn gocc_enter(
             now: sys::tsc(),
             is_back,
         })
+    }
+}
+
+/// The mark is another goroutine's now: their ids differ by a multiple of the number of marks. Its age
+/// bounds the wait, since this goroutine has nowhere to keep a deadline.
+///
+/// # Safety
+/// As for `gocc_enter`; the mark lies in the front.
+unsafe fn wait_for_mark(config: &Config, front: Front, mark: *mut Mark, map: u64) -> u32 {
+    const PATIENCE: u64 = 100;
+    // SAFETY: the caller's.
+    unsafe {
+        let control = front.control();
+        let age = sys::tsc().saturating_sub(read_volatile(&raw const (*mark).record.clock));
+        let wait = read_volatile(&raw const (*control).wait_ticks);
+        let patience = if is_being_written(config, map) { PATIENCE } else { 1 };
+        if age < wait.saturating_mul(patience) {
+            return YIELD;
+        }
+        count(&raw mut (*control).untracked);
+        PROCEED
     }
 }
 
@@ -182,11 +200,11 @@ unsafe fn has_waited_enough(arrival: &Arrival<'_>, opponent: &Opponent) -> bool 
 ///
 /// # Safety
 /// As for `gocc_enter`.
-unsafe fn is_being_written(arrival: &Arrival<'_>) -> bool {
-    let flags = arrival.map + u64::from(arrival.config.map_writing);
+unsafe fn is_being_written(config: &Config, map: u64) -> bool {
+    let flags = map + u64::from(config.map_writing);
     // SAFETY: the map is live.
     unsafe {
-        u32::from((flags as *const u8).read_volatile()) & arrival.config.map_writing_mask != 0
+        u32::from((flags as *const u8).read_volatile()) & config.map_writing_mask != 0
     }
 }
 
@@ -617,7 +635,7 @@ impl Entry {
             if is_write(arrival.here.op) && entry.crowd != 0 {
                 return Opponent::Unproven;
             }
-            if entry.writer == 0 && is_being_written(arrival) {
+            if entry.writer == 0 && is_being_written(arrival.config, arrival.map) {
                 return Opponent::Untracked;
             }
             if entry.turn != 0
