@@ -1,5 +1,5 @@
 //! What gocc tells people: the findings model. Its serialised form is the JSON report's (see
-//! `docs/report-json.md`), so a change here is a change of that schema.
+//! `src/report/json-schema.md`), so a change here is a change of that schema.
 
 use crate::ring::Operation;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,7 +1,7 @@
 use super::runner::{self, RingDir, Run, Settings};
 use super::suspects::Suspects;
 use super::{EXIT_FINDINGS, cache, output, signals};
-use crate::analyze::model::{Analysis, Grade};
+use crate::analyze::model::{Analysis, Finding, Grade};
 use crate::analyze::{self, Options};
 use crate::patch::Mode;
 use crate::report::{self, Format, ReportOptions};
@@ -82,7 +82,8 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     // What is private is removed before this process may end by a signal.
     drop(rings);
     drop(private);
-    Ok(if analysis.findings.is_empty() {
+    let is_proven = |finding: &Finding| finding.grade == Grade::Confirmed;
+    Ok(if !analysis.findings.iter().any(is_proven) {
         exit_as(status)
     } else {
         ExitCode::from(exit_code)

@@ -1,5 +1,5 @@
 //! `gocc inspect`: what a patched executable says about itself, or what patching would do. The JSON
-//! object is described in `docs/inspect-json.md`.
+//! object is described in `src/cli/inspect-schema.md`.
 
 use super::output;
 use super::progress::Progress;

@@ -1,6 +1,6 @@
 //! The report as JSON.
 //!
-//! One object, `"schema": "gocc-report/1"`; its fields are described in `docs/report-json.md`. Fields
+//! One object, `"schema": "gocc-report/1"`; its fields are described in `src/report/json-schema.md`. Fields
 //! are only ever added under that name; whoever removes one or changes its meaning takes the next
 //! number.
 

@@ -19,7 +19,7 @@ pub enum Format {
     /// For people: the layout of Go's race detector.
     #[default]
     Text,
-    /// For tools: one object, its form documented in `docs/report-json.md`.
+    /// For tools: one object, its form documented in `src/report/json-schema.md`.
     Json,
     /// For people: one file to look at in a browser, to search and to send around.
     Html,
