@@ -12,7 +12,7 @@ pub struct PatchArgs {
     /// The instrumented executable
     #[arg(long, short, value_name = "OUTPUT")]
     output: PathBuf,
-    /// What it does when GOCC does not say: off, observe or trace
+    /// What it does when GOCC does not say: off, observe, trace, hunt, guard or block
     #[arg(long, default_value_t, value_name = "MODE")]
     mode: Mode,
     /// Where its rings go when GOCC does not say

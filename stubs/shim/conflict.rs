@@ -516,22 +516,13 @@ unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) -
     let mark = other.mark;
     // SAFETY: the caller's; the mark may change at any time, so it is read volatile and compared.
     unsafe {
-        let g = read_volatile(&raw const (*mark).g);
-        let depth = read_volatile(&raw const (*mark).depth);
-        copy_mark(mark, side);
-        let (goid, marked, pc) = ((*side).goid, (*side).depth as usize, (*side).pcs[0]);
-        let is_same = || {
-            read_volatile(&raw const (*mark).state) != MARK_CHANGING
-                && read_volatile(&raw const (*mark).record.map) == map
-                && read_volatile(&raw const (*mark).record.who) & GOID == goid
-                && read_volatile(&raw const (*mark).depth) == depth
-                && read_volatile(&raw const (*mark).record.pcs[0]) == pc
-        };
-        if !is_same() {
-            // The goroutine has gone on to another operation since it was found.
+        // A goroutine in a hot loop changes its mark all the time; between two changes there is room.
+        const TRIES: u32 = 100;
+        let Some(seen) = (0..TRIES).find_map(|_| Seen::take(mark, map, side)) else {
             side.write_bytes(0, 1);
             return false;
-        }
+        };
+        let (g, goid, marked) = (seen.g, (*side).goid, (*side).depth as usize);
         let pcs = (&raw mut (*side).pcs).cast::<u32>();
         pcs.add(WALKED_PCS).copy_from_nonoverlapping(pcs, marked);
         (*side).certainty = other.otherwise;
@@ -539,9 +530,9 @@ unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) -
         if g != 0 && read_at(g, config.g_goid) == goid {
             fill_goroutine(config, g, goid, side);
             let top = highest_frame(config, g);
-            walk(config, g, top.wrapping_sub(u64::from(depth)), side, 1);
+            walk(config, g, top.wrapping_sub(u64::from(seen.depth)), side, 1);
             fence(Ordering::Acquire);
-            let is_inside = is_same() && is_inside(mark);
+            let is_inside = seen.holds(mark, map, side) && is_inside(mark);
             // A stack that moved meanwhile may have been walked in its old place.
             let is_whole = highest_frame(config, g) == top && (*side).depth as usize >= marked;
             if is_inside {
@@ -556,6 +547,45 @@ unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) -
         pcs.add(WALKED_PCS).write_bytes(0, RECORD_PCS);
     }
     true
+}
+
+/// What a mark said, while its pieces belonged together.
+struct Seen {
+    g: u64,
+    depth: u32,
+}
+
+impl Seen {
+    /// Copies a mark into a side; `None` when it changed meanwhile, or is not of this map.
+    ///
+    /// # Safety
+    /// `mark` and `side` lie in the front.
+    unsafe fn take(mark: *mut Mark, map: u64, side: *mut Side) -> Option<Seen> {
+        // SAFETY: the caller's.
+        unsafe {
+            let g = read_volatile(&raw const (*mark).g);
+            let depth = read_volatile(&raw const (*mark).depth);
+            copy_mark(mark, side);
+            let seen = Seen { g, depth };
+            seen.holds(mark, map, side).then_some(seen)
+        }
+    }
+
+    /// The mark still says what was copied.
+    ///
+    /// # Safety
+    /// `mark` and `side` lie in the front.
+    unsafe fn holds(&self, mark: *mut Mark, map: u64, side: *mut Side) -> bool {
+        // SAFETY: the caller's.
+        unsafe {
+            read_volatile(&raw const (*mark).state) != MARK_CHANGING
+                && read_volatile(&raw const (*mark).record.map) == map
+                && read_volatile(&raw const (*mark).record.who)
+                    == (*side).goid | u64::from((*side).op) << 48
+                && read_volatile(&raw const (*mark).depth) == self.depth
+                && read_volatile(&raw const (*mark).record.pcs[0]) == (*side).pcs[0]
+        }
+    }
 }
 
 /// Copies what a mark says into a side.

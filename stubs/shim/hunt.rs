@@ -166,7 +166,10 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         (*entry.0).trap = index + 1;
         count(&raw mut (*arrival.front.control()).holds);
         if let Some(place) = place_of(arrival.front, arrival.here.return_pc) {
-            write_volatile(&raw mut (*place).holds, read_volatile(&raw const (*place).holds) + 1);
+            write_volatile(
+                &raw mut (*place).holds,
+                read_volatile(&raw const (*place).holds) + 1,
+            );
         }
         true
     }
@@ -308,7 +311,11 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Choice {
         };
         let seed = read_volatile(&raw const (*control).seed);
         let drawn = dice(seed, arrival.here.return_pc, visits) & (CERTAIN - 1);
-        if chance >= LEAST_CHANCE && drawn < chance { choice } else { Choice::No }
+        if chance >= LEAST_CHANCE && drawn < chance {
+            choice
+        } else {
+            Choice::No
+        }
     }
 }
 
@@ -333,7 +340,8 @@ unsafe fn is_affordable(arrival: &Arrival<'_>, choice: Choice) -> bool {
         let earned = arrival.now.saturating_sub(start) / 100 * budget;
         // Suspects have an allowance of their own, which exploring cannot use up.
         let allowances = if choice == Choice::Suspect { 2 } else { 1 };
-        let allowance = allowances * ALLOWANCE_MS * read_volatile(&raw const (*control).ticks_per_ms);
+        let allowance =
+            allowances * ALLOWANCE_MS * read_volatile(&raw const (*control).ticks_per_ms);
         let spent = read_volatile(&raw const (*control).held_ticks);
         budget != 0
             && spent.saturating_add(read_volatile(&raw const (*control).hold_ticks))

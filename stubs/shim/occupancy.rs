@@ -64,7 +64,11 @@ pub unsafe extern "C" fn gocc_enter(
             && !is_stale(front, mark, is_own, config, &here)
         {
             // An operation inside another one of the same goroutine, or a mark that two goroutines share.
-            return if is_own { PROCEED } else { wait_for_mark(config, front, mark, map) };
+            return if is_own {
+                PROCEED
+            } else {
+                wait_for_mark(config, front, mark, map)
+            };
         }
         let is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
@@ -93,7 +97,11 @@ unsafe fn wait_for_mark(config: &Config, front: Front, mark: *mut Mark, map: u64
         let control = front.control();
         let age = sys::tsc().saturating_sub(read_volatile(&raw const (*mark).record.clock));
         let wait = read_volatile(&raw const (*control).wait_ticks);
-        let patience = if is_being_written(config, map) { PATIENCE } else { 1 };
+        let patience = if is_being_written(config, map) {
+            PATIENCE
+        } else {
+            1
+        };
         if age < wait.saturating_mul(patience) {
             return YIELD;
         }
@@ -203,9 +211,7 @@ unsafe fn has_waited_enough(arrival: &Arrival<'_>, opponent: &Opponent) -> bool 
 unsafe fn is_being_written(config: &Config, map: u64) -> bool {
     let flags = map + u64::from(config.map_writing);
     // SAFETY: the map is live.
-    unsafe {
-        u32::from((flags as *const u8).read_volatile()) & config.map_writing_mask != 0
-    }
+    unsafe { u32::from((flags as *const u8).read_volatile()) & config.map_writing_mask != 0 }
 }
 
 /// Somebody is inside. The entry stays locked while the conflict is recorded: the other goroutine
