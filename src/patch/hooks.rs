@@ -19,7 +19,8 @@ use crate::image::Vaddr;
 use crate::patch::addresses::Addresses;
 use crate::patch::asm::{Assembled, Assembler};
 use crate::patch::decode::{Entry, Exit, FailedCheck};
-use crate::probe::{MapArgument, Operation, TypeArgument};
+use crate::probe::{MapArgument, TypeArgument};
+use crate::ring::Operation;
 use crate::ring::layout::{self, GATE_TRACE, LaneHeader, Mark, Record};
 use iced_x86::code_asm::*;
 use iced_x86::{Code, IcedError, Instruction, Register};
@@ -99,7 +100,7 @@ impl Emitter<'_> {
         asm.relocated(&exit.instructions)?;
         let mut done = asm.code.create_label();
         // Reads leave marks in trace mode only.
-        let least = if operation.is_write() {
+        let least = if operation.writes() {
             layout::GATE_OBSERVE
         } else {
             GATE_TRACE
@@ -357,7 +358,7 @@ impl OperationHook<'_> {
         self.asm.code.set_label(&mut checked)?;
         self.asm.compare32(addresses.gate(), GATE_TRACE as i32)?;
         self.asm.code.jae(trace)?;
-        if self.operation.is_write() {
+        if self.operation.writes() {
             self.skip_private()?;
             self.leave_mark()?;
         }
@@ -532,7 +533,7 @@ impl OperationHook<'_> {
     fn sample(&mut self, record: CodeLabel) -> Result {
         let done = self.done;
         self.find_lane(done, done)?;
-        if self.operation.is_write() {
+        if self.operation.writes() {
             self.make_mark_current()?;
         }
         self.asm
@@ -544,7 +545,7 @@ impl OperationHook<'_> {
         self.asm
             .code
             .mov(dword_ptr(r12 + offset_of!(LaneHeader, countdown)), r13d)?;
-        if !self.operation.is_write() {
+        if !self.operation.writes() {
             self.skip_private()?;
         }
         self.asm.code.jmp(record)
@@ -581,7 +582,7 @@ impl OperationHook<'_> {
         let mut own_clock = self.asm.code.create_label();
         let addresses = self.emitter.addresses;
         self.find_lane(no_p, no_lane)?;
-        if self.operation.is_write() {
+        if self.operation.writes() {
             // Whether traced or sampled, R10 is still the mark.
             self.make_mark_current()?;
         }

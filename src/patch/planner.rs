@@ -15,7 +15,8 @@ use crate::patch::plan::{
 use crate::patch::shim::{Shim, ShimError};
 use crate::patch::shim_config::{self, Config};
 use crate::patch::space;
-use crate::probe::{self, Operation, ProbeKind, Site};
+use crate::probe::{self, ProbeKind, Site};
+use crate::ring::Operation;
 use crate::ring::layout::FRONT_SIZE;
 use std::ops::Range;
 use zerocopy::IntoBytes;

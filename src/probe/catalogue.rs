@@ -7,75 +7,7 @@
 //! `maps.Map` and `maps.Iter`.
 
 use crate::golang::MapImpl;
-use crate::ring::layout;
-use serde::Serialize;
-use std::fmt;
-
-/// What a map operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Operation {
-    /// `v := m[k]`
-    Read,
-    /// `m[k] = v`
-    Assign,
-    /// `delete(m, k)`
-    Delete,
-    /// `clear(m)`
-    Clear,
-    /// One step of `range m`.
-    Iterate,
-    /// `maps.Clone(m)`
-    Clone,
-}
-
-impl Operation {
-    /// As it is stored in records (`OP_*` of the ring's layout).
-    pub fn code(self) -> u8 {
-        match self {
-            Operation::Read => layout::OP_READ,
-            Operation::Assign => layout::OP_ASSIGN,
-            Operation::Delete => layout::OP_DELETE,
-            Operation::Clear => layout::OP_CLEAR,
-            Operation::Iterate => layout::OP_ITERATE,
-            Operation::Clone => layout::OP_CLONE,
-        }
-    }
-
-    /// The operation with this code.
-    pub fn from_code(code: u8) -> Option<Operation> {
-        const ALL: [Operation; 6] = [
-            Operation::Read,
-            Operation::Assign,
-            Operation::Delete,
-            Operation::Clear,
-            Operation::Iterate,
-            Operation::Clone,
-        ];
-        ALL.into_iter().find(|operation| operation.code() == code)
-    }
-
-    /// It changes the map.
-    pub fn is_write(self) -> bool {
-        matches!(
-            self,
-            Operation::Assign | Operation::Delete | Operation::Clear
-        )
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Operation::Read => "read",
-            Operation::Assign => "assign",
-            Operation::Delete => "delete",
-            Operation::Clear => "clear",
-            Operation::Iterate => "iterate",
-            Operation::Clone => "clone",
-        })
-    }
-}
+use crate::ring::Operation;
 
 /// Where the map is at the function's entry (ABIInternal, Go 1.17 on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

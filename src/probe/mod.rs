@@ -3,7 +3,7 @@
 
 mod catalogue;
 
-pub use catalogue::{MapArgument, Operation, Probe, ProbeKind, TypeArgument, catalogue};
+pub use catalogue::{MapArgument, Probe, ProbeKind, TypeArgument, catalogue};
 
 use crate::golang::{Func, GoBinary};
 

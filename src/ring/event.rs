@@ -34,6 +34,18 @@ impl Operation {
         })
     }
 
+    /// As it is stored in records: the inverse of [`Operation::from_code`].
+    pub fn code(self) -> u8 {
+        match self {
+            Operation::Read => layout::OP_READ,
+            Operation::Assign => layout::OP_ASSIGN,
+            Operation::Delete => layout::OP_DELETE,
+            Operation::Clear => layout::OP_CLEAR,
+            Operation::Iterate => layout::OP_ITERATE,
+            Operation::Clone => layout::OP_CLONE,
+        }
+    }
+
     /// Its name in JSON: `read`, `assign`, `delete`, `clear`, `iterate`, `clone`.
     pub fn name(self) -> &'static str {
         match self {
@@ -64,6 +76,12 @@ impl Operation {
             self,
             Operation::Assign | Operation::Delete | Operation::Clear
         )
+    }
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 
