@@ -484,7 +484,8 @@ fn survives_stress() -> anyhow::Result<()> {
 }
 
 /// SIGQUIT in mid-load: the dump shows goroutines with their callers, also those inside a hook. With
-/// GOTRACEBACK=crash every thread dumps what it is just doing, and the end is a SIGABRT.
+/// GOTRACEBACK=crash every thread dumps what it is just doing, and the end is a SIGABRT. The fixture
+/// says why it does not dump stacks of its own meanwhile.
 #[test]
 fn dumps_on_sigquit() -> anyhow::Result<()> {
     for version in sample_versions(VERSIONS) {
