@@ -4,7 +4,7 @@ use super::relocations::{self, DynamicInfo, RelativeRelocation};
 use super::{FileOffset, Vaddr};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// One program header of the image.
 #[derive(Clone, Debug)]
@@ -42,18 +42,17 @@ pub struct Section {
     pub size: u64,
 }
 
-/// The file's bytes, however they came into memory.
-enum Bytes {
-    Mapped(memmap2::Mmap),
-    Empty,
-    Owned(Vec<u8>),
+/// The file's bytes, however they came into memory. Clones share them.
+#[derive(Clone)]
+pub(crate) enum Bytes {
+    Mapped(Arc<memmap2::Mmap>),
+    Owned(Arc<[u8]>),
 }
 
 impl Bytes {
-    fn get(&self) -> &[u8] {
+    pub(crate) fn get(&self) -> &[u8] {
         match self {
             Bytes::Mapped(map) => map,
-            Bytes::Empty => &[],
             Bytes::Owned(bytes) => bytes,
         }
     }
@@ -89,18 +88,18 @@ impl Image {
             )));
         }
         if metadata.is_file() && metadata.len() == 0 {
-            return Image::parse(Bytes::Empty, path.to_owned());
+            return Image::parse(Bytes::Owned(Arc::default()), path.to_owned());
         }
         // SAFETY: the map is private and read-only. Another process that truncates the file while
         // gocc reads it can make accesses fault (SIGBUS), as with every program that maps its
         // input; gocc itself never writes to its input.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(unreadable)?;
-        Image::parse(Bytes::Mapped(map), path.to_owned())
+        Image::parse(Bytes::Mapped(Arc::new(map)), path.to_owned())
     }
 
     /// Parses bytes already in memory (tests, fuzzing).
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Image, ImageError> {
-        Image::parse(Bytes::Owned(bytes), PathBuf::from("<memory>"))
+        Image::parse(Bytes::Owned(bytes.into()), PathBuf::from("<memory>"))
     }
 
     fn parse(bytes: Bytes, path: PathBuf) -> Result<Image, ImageError> {
@@ -128,6 +127,11 @@ impl Image {
     /// The whole file.
     pub fn data(&self) -> &[u8] {
         self.bytes.get()
+    }
+
+    /// The whole file, for a thread that may outlive this image.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
     }
 
     /// Where it was opened from, for messages.

@@ -8,6 +8,7 @@ mod error;
 mod header;
 mod relocations;
 
+pub(crate) use elf::Bytes;
 pub use elf::{Image, Section, Segment};
 pub use error::ImageError;
 pub use relocations::RelativeRelocation;

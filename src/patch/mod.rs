@@ -98,12 +98,12 @@ pub fn patch_file(request: &PatchRequest) -> Result<PatchSummary, PatchError> {
     if image.is_already_patched() {
         return Err(PatchError::AlreadyPatched(path()));
     }
+    // Nothing else takes as long.
+    let hash = InputHash::start(&image);
     let go = GoBinary::parse(&image).map_err(|source| PatchError::Go {
         path: path(),
         source,
     })?;
-    // From here on a refusal is unlikely, and hashing takes as long as copying.
-    let hash = InputHash::start(&image);
     let options = PlanOptions {
         mode: request.mode,
         dir: request.dir.clone(),

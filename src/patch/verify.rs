@@ -12,10 +12,11 @@ use super::elf_out::{EHDR_SIZE, Headers, PHDR_SIZE, slice};
 use super::plan::PatchPlan;
 use super::verify_code::{self, CodeError};
 use super::verify_elf::{self, ElfError};
-use super::write_hash::Reader;
 use crate::golang::GoBinary;
 use crate::image::{FileOffset, Image, ImageError, Vaddr};
 use serde::Serialize;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// What is wrong with an output.
@@ -157,10 +158,10 @@ fn compare(input: &Image, output: &Image, changes: &[Change<'_>]) -> Result<(), 
             input: len as u64,
         });
     }
-    let mut files = (Reader::new(input), Reader::new(output));
+    let mut files = Files::new(input, output);
     let mut at = 0;
     for change in changes {
-        same(&mut files, at, change.start)?;
+        files.same(at, change.start)?;
         if let Some(edit) = change.edit
             && slice(output.data(), change.start as u64, edit.new.len() as u64)
                 != Some(edit.new.as_slice())
@@ -172,31 +173,62 @@ fn compare(input: &Image, output: &Image, changes: &[Change<'_>]) -> Result<(), 
         }
         at = change.end;
     }
-    same(&mut files, at, len)
+    files.same(at, len)
 }
 
-/// Both files reach to `end`; `start` may lie behind it where ranges touch.
-fn same(files: &mut (Reader<'_>, Reader<'_>), start: usize, end: usize) -> Result<(), VerifyError> {
-    let mut next = start;
-    while next < end {
-        let at = next;
-        // Up to a multiple of the size, since the kernel copies aligned bytes several times faster.
-        let len = (Reader::MOST - at % Reader::MOST).min(end - at);
-        next += len;
-        let (old, new) = (files.0.at(at, len), files.1.at(at, len));
-        if old == new && old.is_some() {
-            continue;
+/// Bytes compared at once: small enough to stay in a core's cache.
+const CHUNK: usize = 256 << 10;
+
+/// The two files side by side. The input's pages are in memory, since it was just hashed; the
+/// output is read piece by piece, so that it does not have to be.
+struct Files<'a> {
+    input: &'a [u8],
+    output: &'a [u8],
+    output_file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Files<'a> {
+    fn new(input: &'a Image, output: &'a Image) -> Files<'a> {
+        Files {
+            input: input.data(),
+            output: output.data(),
+            output_file: File::open(output.path()).ok(),
+            buffer: vec![0; CHUNK],
         }
-        let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
-        let differing = old.iter().zip(new).position(|(old, new)| old != new);
-        let at_byte = differing.unwrap_or(old.len().min(new.len()));
-        let byte = |bytes: &[u8]| bytes.get(at_byte).copied().unwrap_or_default();
-        let (old, new) = (byte(old), byte(new));
-        return Err(VerifyError::Unplanned {
-            at: FileOffset((at + at_byte) as u64),
-            old,
-            new,
-        });
     }
-    Ok(())
+
+    /// Both reach to `end`; `start` may lie behind it where ranges touch.
+    fn same(&mut self, start: usize, end: usize) -> Result<(), VerifyError> {
+        let mut next = start;
+        while next < end {
+            let at = next;
+            // Up to a multiple of the size: the kernel copies aligned bytes several times faster.
+            next = (at - at % CHUNK + CHUNK).min(end);
+            let old = self.input.get(at..next).unwrap_or_default();
+            let new = self.output_at(at, next);
+            if old == new {
+                continue;
+            }
+            let differing = old.iter().zip(new).position(|(old, new)| old != new);
+            let at_byte = differing.unwrap_or(old.len().min(new.len()));
+            let byte = |bytes: &[u8]| bytes.get(at_byte).copied().unwrap_or_default();
+            return Err(VerifyError::Unplanned {
+                at: FileOffset((at + at_byte) as u64),
+                old: byte(old),
+                new: byte(new),
+            });
+        }
+        Ok(())
+    }
+
+    /// A piece of the output of at most [`CHUNK`] bytes: from its file where it has one.
+    fn output_at(&mut self, at: usize, end: usize) -> &[u8] {
+        if let (Some(file), Some(buffer)) = (&self.output_file, self.buffer.get_mut(..end - at))
+            && file.read_exact_at(buffer, at as u64).is_ok()
+        {
+            return buffer;
+        }
+        self.output.get(at..end).unwrap_or_default()
+    }
 }

@@ -65,9 +65,9 @@ impl Draft {
     /// Waits for the input's SHA-256, stores it, and gives the output its name.
     ///
     /// # Errors
-    /// When the input cannot be read or the output not renamed; nothing is left behind then.
+    /// When the output cannot be written or renamed; nothing is left behind then.
     pub fn publish(self) -> Result<WriteReport, WriteError> {
-        let input_sha256 = self.hash.get()?;
+        let input_sha256 = self.hash.get();
         for at in &self.sha256_at {
             self.pending.write(*at, &input_sha256)?;
         }
