@@ -16,10 +16,12 @@
 //!    and read back by a second disassembler.
 //! 5. [`ring`] is the shared-memory format and its reader, for live and dead processes.
 //! 6. [`analyze`] makes findings out of a ring; [`report`] prints them.
-//! 7. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
+//! 7. [`config`] reads `gocc.toml` and says what becomes of findings.
+//! 8. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
 
 pub mod analyze;
 pub mod cli;
+pub mod config;
 pub mod golang;
 pub mod image;
 pub mod patch;

@@ -197,6 +197,7 @@ fn finding_of(
         first,
         last,
         suspicion: None,
+        allowed: None,
     }
 }
 

@@ -67,6 +67,33 @@ pub struct Finding {
     /// Why it is suspected, when nothing is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspicion: Option<Suspicion>,
+    /// Why it does not fail a build, when something allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Allowance>,
+}
+
+/// What allows a finding: see [`crate::config`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// What kind of thing.
+    pub by: AllowedBy,
+    /// Where that stands: `gocc.toml:12`, or the baseline's file.
+    pub at: String,
+    /// Why it is allowed.
+    pub reason: String,
+    /// The last day on which it is, `2027-03-31`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// The kinds of things that allow a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AllowedBy {
+    /// A suppression in `gocc.toml`.
+    Suppression,
+    /// The finding was known when the baseline was written.
+    Baseline,
 }
 
 /// What makes a near miss suspect.

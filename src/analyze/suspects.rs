@@ -167,6 +167,7 @@ impl Naming<'_, '_> {
             first: self.clock.at_tsc(pair.first),
             last: self.clock.at_tsc(pair.last),
             suspicion: Some(suspicion),
+            allowed: None,
         };
         Some(Suspect {
             shown,

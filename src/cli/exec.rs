@@ -1,9 +1,12 @@
+use super::config::{ConfigArgs, tell_expired};
 use super::runner::{self, RingDir, Run, Settings};
 use super::suspects::Suspects;
 use super::{EXIT_FINDINGS, cache, output, signals};
-use crate::analyze::model::{Analysis, Finding, Grade};
+use crate::analyze::model::{Analysis, Grade};
 use crate::analyze::{self, Options};
+use crate::config::{Config, Decision};
 use crate::patch::Mode;
+use crate::report::wording;
 use crate::report::{self, Format, ReportOptions};
 use crate::ring::Ring;
 use anyhow::{Context, bail};
@@ -17,8 +20,8 @@ use std::sync::atomic::Ordering;
 /// Run a Go program, instrumented, and report at the end
 ///
 /// The program is patched first when it needs to be, into a cache; signals, input, output and exit
-/// status pass through. Exit code: 66 when there are findings (or `exitcode` in GOCC), else the
-/// program's; of several runs, that of the first one that failed.
+/// status pass through. What gocc.toml says is in force. Exit code: 66 when there are confirmed findings that
+/// nothing allows (or `exitcode` in GOCC), else the program's; of several runs, that of the first one that failed.
 #[derive(clap::Args)]
 pub struct ExecArgs {
     /// off, observe, trace, hunt, guard or block (default: what GOCC says, else observe)
@@ -34,8 +37,8 @@ pub struct ExecArgs {
     #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     budget: Option<u32>,
     /// Run until the first confirmed finding, at most so often, each time with another seed
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
     /// Keep the rings in this directory (default: a private one that is removed)
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -45,6 +48,14 @@ pub struct ExecArgs {
     /// How to write the report
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Leave a JSON report in this directory too, for gocc merge
+    #[arg(long, value_name = "DIR")]
+    reports: Option<PathBuf>,
+    /// Tell each finding in one line
+    #[arg(long)]
+    brief: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// The program and its arguments
     #[arg(required = true, last = true, value_name = "PROGRAM ARGS")]
     command: Vec<OsString>,
@@ -54,6 +65,8 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let Some(name) = args.command.first() else {
         bail!("no program named")
     };
+    let config = args.config.load()?;
+    let policy = config.policy()?;
     let program = resolve(name)?;
     let executable = cache::patched(&program)?;
     let dir = args.dir.clone();
@@ -61,57 +74,145 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let rings = RingDir::new(dir.as_deref())?;
     let private = tempfile::TempDir::with_prefix("gocc-suspects-")
         .context("cannot make a directory for suspects")?;
-    let suspects = args
-        .suspects_file(private.path())
+    let plan = Plan::new(&args, &config);
+    let suspects = plan
+        .suspects_file(&args, private.path())
         .map(|path| Suspects::prepare(&path, &executable))
         .transpose()?;
     let hunt = Series {
         args: &args,
+        plan: &plan,
         executable: &executable,
         rings: &rings,
         suspects: suspects.as_ref(),
     };
     let status = hunt.to_end()?;
-    let (analysis, exit_code) = analyze_run(&rings)?;
-    let text = render(&analysis, args.format)?;
-    match &args.report {
-        Some(path) => super::report::deliver(&text, args.format, Some(path))?,
-        None if analysis.findings.is_empty() => output::note_lines(&text),
-        None => output::to_stderr(&text)?,
+    let (mut analysis, exit_code) = analyze_run(&rings)?;
+    let verdict = policy.judge(&mut analysis);
+    args.deliver(&analysis)?;
+    // Whoever collects reports judges them all, and tells once what has expired.
+    let is_part = args.reports.is_some();
+    if !is_part {
+        tell_expired(&verdict);
     }
+    let fails = verdict.failing > 0 || !is_part && verdict.fails();
     // What is private is removed before this process may end by a signal.
     drop(rings);
     drop(private);
-    let is_proven = |finding: &Finding| finding.grade == Grade::Confirmed;
-    Ok(if !analysis.findings.iter().any(is_proven) {
-        exit_as(status)
-    } else {
+    Ok(if fails {
         ExitCode::from(exit_code)
+    } else {
+        exit_as(status)
     })
 }
 
 impl ExecArgs {
-    /// The user's file of suspects. Without one, several hunts share a private one.
-    fn suspects_file(&self, private: &Path) -> Option<PathBuf> {
-        let hunts = match self.mode {
-            Some(mode) => mode == Mode::Hunt,
-            None => runner::of_environment("mode").as_deref() == Some(Mode::Hunt.name()),
+    /// Writes the reports to where they were asked for.
+    fn deliver(&self, analysis: &Analysis) -> anyhow::Result<()> {
+        if let Some(directory) = &self.reports {
+            leave_report(directory, analysis)?;
+        }
+        if let Some(path) = &self.report {
+            let text = render(analysis, self.format)?;
+            return super::report::deliver(&text, self.format, Some(path));
+        }
+        if self.brief {
+            tell_briefly(analysis);
+            return Ok(());
+        }
+        let text = render(analysis, self.format)?;
+        if analysis.findings.is_empty() {
+            output::note_lines(&text);
+            return Ok(());
+        }
+        output::to_stderr(&text)
+    }
+}
+
+/// A report of its own for each gocc exec, so that many can run at the same time.
+fn leave_report(directory: &Path, analysis: &Analysis) -> anyhow::Result<()> {
+    let cannot = || format!("cannot leave a report in {}", directory.display());
+    std::fs::create_dir_all(directory).with_context(cannot)?;
+    let mut file = tempfile::Builder::new()
+        .prefix("gocc-")
+        .suffix(".json")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(directory)
+        .with_context(cannot)?;
+    report::json::write(analysis, &mut file).with_context(cannot)?;
+    file.keep().with_context(cannot)?;
+    Ok(())
+}
+
+fn tell_briefly(analysis: &Analysis) {
+    for finding in &analysis.findings {
+        let grade = wording::grade_name(finding.grade);
+        let allowed = if finding.allowed.is_some() {
+            ", allowed"
+        } else {
+            ""
         };
-        let chosen = self.suspects.clone();
+        output::note_line(&format!(
+            "{} ({grade}{allowed})",
+            wording::sentence(finding)
+        ));
+    }
+}
+
+/// What the command line, `GOCC` and `gocc.toml` say together.
+struct Plan {
+    mode: Option<Mode>,
+    /// What the mode is, if not the executable's own.
+    hunts: bool,
+    runs: u32,
+    /// What goes into `GOCC` unless that says something else.
+    defaults: Vec<(&'static str, String)>,
+}
+
+impl Plan {
+    fn new(args: &ExecArgs, config: &Config) -> Plan {
+        let of_environment = runner::of_environment("mode");
+        let of_file = config.run.mode.map(|mode| mode.value);
+        let stops = config.decide.confirmed.value == Decision::Stop;
+        let of_file = of_file.or(stops.then_some(Mode::Block));
+        // The variable goes before the file, and gets through to the program by itself.
+        let of_file = of_file.filter(|_| of_environment.is_none());
+        let mode = args.mode.or(of_file);
+        let hunts = match mode {
+            Some(mode) => mode == Mode::Hunt,
+            None => of_environment.as_deref() == Some(Mode::Hunt.name()),
+        };
+        let runs = args.runs.or(config.run.runs.map(|runs| runs.value));
+        let pairs = config.run.pairs.iter();
+        Plan {
+            mode,
+            hunts,
+            runs: runs.unwrap_or(1),
+            defaults: pairs
+                .map(|(key, setting)| (*key, setting.value.clone()))
+                .collect(),
+        }
+    }
+
+    /// The user's file of suspects. Without one, several hunts share a private one.
+    fn suspects_file(&self, args: &ExecArgs, private: &Path) -> Option<PathBuf> {
+        let chosen = args.suspects.clone();
         chosen
             .or_else(|| runner::of_environment("suspects").map(PathBuf::from))
-            .or_else(|| (hunts && self.runs > 1).then(|| private.join("suspects")))
+            .or_else(|| (self.hunts && self.runs > 1).then(|| private.join("suspects")))
     }
 
     /// Of several runs each has a seed of its own.
-    fn seed_of(&self, run: u32) -> Option<u32> {
-        let first = match self.seed {
+    fn seed_of(&self, args: &ExecArgs, run: u32) -> Option<u32> {
+        let default = || {
+            let of_file = self.defaults.iter().find(|(key, _)| *key == "seed");
+            let seed = runner::of_environment("seed").or(of_file.map(|(_, seed)| seed.clone()));
+            seed.and_then(|seed| seed.parse().ok()).unwrap_or(1)
+        };
+        let first = match args.seed {
             Some(seed) => seed,
             None if self.runs == 1 => return None,
-            None => {
-                let users = runner::of_environment("seed");
-                users.and_then(|seed| seed.parse().ok()).unwrap_or(1)
-            }
+            None => default(),
         };
         Some(first.wrapping_add(run))
     }
@@ -120,6 +221,7 @@ impl ExecArgs {
 /// Runs of one program, each of which may profit from what the ones before have learned.
 struct Series<'a> {
     args: &'a ExecArgs,
+    plan: &'a Plan,
     executable: &'a Path,
     rings: &'a RingDir,
     suspects: Option<&'a Suspects>,
@@ -129,7 +231,7 @@ impl Series<'_> {
     /// Runs until the first confirmed finding, or until somebody wants an end. The status is that of
     /// the first run that failed, else that of the last.
     fn to_end(&self) -> anyhow::Result<ExitStatus> {
-        let end_wanted = (self.args.runs > 1).then(signals::end_wanted).transpose();
+        let end_wanted = (self.plan.runs > 1).then(signals::end_wanted).transpose();
         let end_wanted = end_wanted.context("cannot listen to signals")?;
         let is_over = || {
             end_wanted
@@ -137,7 +239,7 @@ impl Series<'_> {
                 .is_some_and(|flag| flag.load(Ordering::Relaxed))
         };
         let (mut status, mut rings) = self.once(0)?;
-        for run in 1..self.args.runs {
+        for run in 1..self.plan.runs {
             if is_over() || status.signal().is_some() || has_confirmed(rings)? {
                 break;
             }
@@ -156,10 +258,11 @@ impl Series<'_> {
             executable: self.executable,
             argv: &self.args.command,
             settings: Settings {
-                mode: self.args.mode,
-                seed: self.args.seed_of(number),
+                mode: self.plan.mode,
+                seed: self.plan.seed_of(self.args, number),
                 budget_percent: self.args.budget,
                 suspects: self.suspects.map(|suspects| suspects.path().to_owned()),
+                defaults: self.plan.defaults.clone(),
             },
             rings: self.rings,
             output: None,
@@ -222,7 +325,7 @@ pub fn render(analysis: &Analysis, format: Format) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Ends like the program did.
-fn exit_as(status: ExitStatus) -> ExitCode {
+pub fn exit_as(status: ExitStatus) -> ExitCode {
     match (status.code(), status.signal()) {
         // Exit codes have eight bits.
         (Some(code), _) => ExitCode::from(code as u8),

@@ -1,6 +1,7 @@
+use super::config::{ConfigArgs, exit_code_of};
 use super::output;
 use super::progress::Progress;
-use super::report::{deliver, exit_code_for, open_rings};
+use super::report::{deliver, open_rings};
 use crate::analyze::model::Analysis;
 use crate::analyze::{self, Merger, Options};
 use crate::report::json::{ReadError, read};
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 /// when there are confirmed findings, 0 when there are none.
 #[derive(clap::Args)]
 pub struct MergeArgs {
-    /// JSON reports, ring files, or directories whose gocc-*.ring files are taken
+    /// JSON reports, ring files, or directories whose *.json and gocc-*.ring files are taken
     #[arg(required = true, value_name = "REPORT|RING|DIR")]
     paths: Vec<PathBuf>,
     /// How to write it
@@ -29,12 +30,30 @@ pub struct MergeArgs {
     /// List suspects too
     #[arg(long)]
     suspects: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 pub fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
-    let progress = Progress::start("reading reports and rings");
-    let (reports, others): (Vec<PathBuf>, Vec<PathBuf>) =
-        args.paths.into_iter().partition(|path| is_report(path));
+    let policy = args.config.load()?.policy()?;
+    let mut merged = {
+        let _progress = Progress::start("reading reports and rings");
+        merge(&args.paths)?
+    };
+    let verdict = policy.judge(&mut merged);
+    let options = ReportOptions {
+        suspects: args.suspects,
+        ..ReportOptions::default()
+    };
+    let mut text = Vec::new();
+    report::write(&merged, args.format, &options, &mut text).context("cannot format the report")?;
+    deliver(&text, args.format, args.output.as_deref())?;
+    Ok(exit_code_of(&verdict))
+}
+
+/// Everything that reports, rings and directories of either say.
+pub fn merge(paths: &[PathBuf]) -> anyhow::Result<Analysis> {
+    let (reports, others) = reports_and_rings(paths)?;
     let mut merger = Merger::default();
     for path in &reports {
         let analysis =
@@ -53,16 +72,43 @@ pub fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
             output::note_line(&format!("left out: {} (known already)", path.display()));
         }
     }
-    let merged = merger.finish();
-    drop(progress);
-    let options = ReportOptions {
-        suspects: args.suspects,
-        ..ReportOptions::default()
-    };
-    let mut text = Vec::new();
-    report::write(&merged, args.format, &options, &mut text).context("cannot format the report")?;
-    deliver(&text, args.format, args.output.as_deref())?;
-    Ok(exit_code_for(&merged, false))
+    Ok(merger.finish())
+}
+
+/// A directory stands for the reports in it and, unless there are only reports, for its rings.
+fn reports_and_rings(paths: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut reports, mut others) = (Vec::new(), Vec::new());
+    for path in paths {
+        if is_report(path) {
+            reports.push(path.clone());
+            continue;
+        }
+        let inside = reports_in(path)?;
+        if inside.is_empty() || !ring_files(std::slice::from_ref(path))?.is_empty() {
+            others.push(path.clone());
+        }
+        reports.extend(inside);
+    }
+    Ok((reports, others))
+}
+
+fn reports_in(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let cannot = || format!("cannot read {}", path.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).with_context(cannot)? {
+        let entry = entry.with_context(cannot)?.path();
+        let is_json = entry
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        if is_json && is_report(&entry) {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn rings(paths: &[PathBuf]) -> anyhow::Result<Vec<Ring>> {

@@ -4,7 +4,9 @@
 //! Exit codes: 0, nothing found; 66, findings (as with Go's race detector); 1, an error; 2, wrong
 //! usage. `gocc exec` gives back the program's own status where it can.
 
+mod baseline;
 mod cache;
+mod config;
 mod ctl;
 mod demo;
 mod exec;
@@ -18,6 +20,7 @@ mod runner;
 mod signals;
 mod stats;
 mod suspects;
+mod test;
 mod unpatch;
 
 use clap::{Parser, Subcommand};
@@ -42,10 +45,13 @@ struct Gocc {
 #[derive(Subcommand)]
 enum Command {
     Exec(exec::ExecArgs),
+    Test(test::TestArgs),
     Report(report::ReportArgs),
     Merge(merge::MergeArgs),
     Stats(stats::StatsArgs),
     Ctl(ctl::CtlArgs),
+    Config(config::ShowArgs),
+    Baseline(baseline::BaselineArgs),
     Patch(patch::PatchArgs),
     Inspect(inspect::InspectArgs),
     Unpatch(unpatch::UnpatchArgs),
@@ -69,10 +75,13 @@ struct GoccPatch {
 pub fn main_gocc() -> ExitCode {
     let result = match Gocc::parse().command {
         Command::Exec(args) => exec::run(args),
+        Command::Test(args) => test::run(args),
         Command::Report(args) => report::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Ctl(args) => ctl::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Baseline(args) => baseline::run(args),
         Command::Patch(args) => patch::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Unpatch(args) => unpatch::run(args),

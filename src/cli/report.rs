@@ -1,6 +1,6 @@
+use super::config::ConfigArgs;
+use super::output;
 use super::progress::Progress;
-use super::{EXIT_FINDINGS, output};
-use crate::analyze::model::{Analysis, Finding, Grade};
 use crate::analyze::{self, Options};
 use crate::report::{self, Counting, Format, ReportOptions};
 use crate::ring::{Ring, RingError, ring_files};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Tell what the rings of running, ended or killed programs prove
 ///
-/// Exit code: 66 when there are confirmed findings, 0 when there are none.
+/// Exit code: 66 when there are confirmed findings that gocc.toml does not allow, 0 when there are none.
 #[derive(clap::Args)]
 pub struct ReportArgs {
     #[command(flatten)]
@@ -38,6 +38,8 @@ pub struct ReportArgs {
     /// Where the sources lie: SARIF names files relative to it, HTML takes lines from there
     #[arg(long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 /// Which rings, and what explains them.
@@ -127,11 +129,16 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     if args.output.is_none() && args.format.is_binary() && std::io::stdout().is_terminal() {
         bail!("this format is not for a terminal (name a file with --output)");
     }
+    let policy = args.config.load()?.policy()?;
     let rings = args.rings.open()?;
-    let analysis = {
+    let mut analysis = {
         let _progress = Progress::start("reading rings");
         analyze::analyze(rings, &args.rings.options())?
     };
+    let mut verdict = policy.judge(&mut analysis);
+    if args.fail_on_suspects {
+        verdict.fail_on_suspects(&analysis);
+    }
     let options = ReportOptions {
         all_frames: args.all_frames,
         suspects: args.suspects,
@@ -142,19 +149,7 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     report::write(&analysis, args.format, &options, &mut report)
         .context("cannot format the report")?;
     deliver(&report, args.format, args.output.as_deref())?;
-    Ok(exit_code_for(&analysis, args.fail_on_suspects))
-}
-
-/// Only what is proven sets the exit code, unless suspects are to do so as well.
-pub fn exit_code_for(analysis: &Analysis, suspects_too: bool) -> ExitCode {
-    let is_proven = |finding: &Finding| finding.grade == Grade::Confirmed;
-    let is_proven = analysis.findings.iter().any(is_proven);
-    let is_suspect = !analysis.findings.is_empty() || !analysis.suspects.is_empty();
-    if is_proven || is_suspect && suspects_too {
-        ExitCode::from(EXIT_FINDINGS)
-    } else {
-        ExitCode::SUCCESS
-    }
+    Ok(super::config::exit_code_of(&verdict))
 }
 
 /// Writes a report to a file, or to stdout.

@@ -110,6 +110,8 @@ pub struct Settings {
     pub budget_percent: Option<u32>,
     /// The file of suspects.
     pub suspects: Option<PathBuf>,
+    /// What holds for keys that nobody else says anything about.
+    pub defaults: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -195,8 +197,20 @@ fn gocc_options(existing: &str, settings: &Settings, dir: &Path) -> anyhow::Resu
         let key = pair.split('=').next();
         own.iter().any(|(name, _)| key == Some(*name))
     };
-    let kept = pairs(existing).filter(|pair| !is_overridden(pair));
-    let mut options: Vec<String> = kept.map(str::to_owned).collect();
+    let kept: Vec<&str> = pairs(existing)
+        .filter(|pair| !is_overridden(pair))
+        .collect();
+    let is_said = |key: &str| {
+        let of_user = kept.iter().filter_map(|pair| pair.split('=').next());
+        of_user
+            .chain(own.iter().map(|(key, _)| *key))
+            .any(|said| said == key)
+    };
+    let defaults = settings.defaults.iter().filter(|(key, _)| !is_said(key));
+    let mut options: Vec<String> = defaults
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    options.extend(kept.iter().map(|pair| (*pair).to_owned()));
     options.extend(own.iter().map(|(key, value)| format!("{key}={value}")));
     Ok(options.join(" "))
 }
@@ -229,6 +243,16 @@ mod tests {
             seed: Some(7),
             budget_percent: Some(50),
             suspects: Some(PathBuf::from("/f")),
+            defaults: Vec::new(),
+        };
+        let of_file = Settings {
+            mode: Some(Mode::Guard),
+            defaults: vec![
+                ("wait", "3ms".into()),
+                ("mode", "off".into()),
+                ("seed", "5".into()),
+            ],
+            ..Settings::default()
         };
         let cases = [
             ("", Settings::default(), "dir=/rings"),
@@ -247,6 +271,7 @@ mod tests {
                 all,
                 "hold=3ms mode=hunt seed=7 budget=50 suspects=/f dir=/rings",
             ),
+            ("seed=2", of_file, "wait=3ms seed=2 mode=guard dir=/rings"),
         ];
         for (existing, settings, expected) in cases {
             assert_eq!(gocc_options(existing, &settings, dir)?, expected);

@@ -7,7 +7,7 @@ mod otlp;
 mod pprof;
 mod sarif;
 mod text;
-mod wording;
+pub mod wording;
 
 use crate::analyze::model::Analysis;
 use std::io::{self, Write};

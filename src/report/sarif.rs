@@ -5,7 +5,7 @@
 
 use super::ReportOptions;
 use super::wording::{self, grade_name};
-use crate::analyze::model::{Analysis, Finding, Grade, Side, StackFrame};
+use crate::analyze::model::{Allowance, Analysis, Finding, Grade, Side, StackFrame};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -86,7 +86,17 @@ struct SarifResult {
     partial_fingerprints: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     occurrence_count: Option<u64>,
+    /// Without any, the member is left out: nobody has looked whether the result should be suppressed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppressions: Vec<Suppression>,
     properties: serde_json::Value,
+}
+
+#[derive(Serialize)]
+struct Suppression {
+    kind: &'static str,
+    status: &'static str,
+    justification: String,
 }
 
 #[derive(Clone, Serialize)]
@@ -275,6 +285,7 @@ impl Writer<'_> {
             code_flows: self.code_flow(finding).into_iter().collect(),
             partial_fingerprints: BTreeMap::from([("goccPlaces/v1", fingerprint(finding))]),
             occurrence_count: (finding.count > 0).then_some(finding.count),
+            suppressions: finding.allowed.iter().map(suppression).collect(),
             properties: properties(finding),
         }
     }
@@ -361,6 +372,16 @@ impl Writer<'_> {
         let mut thread_flows: Vec<_> = finding.sides.iter().enumerate().map(flow).collect();
         thread_flows.retain(|flow| !flow.locations.is_empty());
         (!thread_flows.is_empty()).then_some(CodeFlow { thread_flows })
+    }
+}
+
+fn suppression(allowed: &Allowance) -> Suppression {
+    let until = allowed.until.as_ref();
+    let until = until.map_or(String::new(), |day| format!(", until {day}"));
+    Suppression {
+        kind: "external",
+        status: "accepted",
+        justification: format!("{} ({}{until})", allowed.reason, allowed.at),
     }
 }
 

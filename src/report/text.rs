@@ -1,7 +1,7 @@
 //! The report as text, in the layout that Go's race detector has taught people to read.
 
 use super::ReportOptions;
-use super::wording::{capitalised, deed, grade_name, name_of, side_note, suspicion_line};
+use super::wording::{capitalised, deed, grade_name, name_of, sentence, side_note, suspicion_line};
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
 };
@@ -18,13 +18,17 @@ const FAINT: Style = Style::new().dimmed();
 
 /// Writes all findings, then what is known to be missing.
 pub fn write(analysis: &Analysis, options: &ReportOptions, out: &mut dyn Write) -> io::Result<()> {
-    for finding in &analysis.findings {
+    let suspects = analysis.suspects.iter().filter(|_| options.suspects);
+    let (allowed, shown): (Vec<&Finding>, Vec<&Finding>) = analysis
+        .findings
+        .iter()
+        .chain(suspects)
+        .partition(|finding| finding.allowed.is_some());
+    for finding in shown {
         write_finding(finding, options, out)?;
     }
-    if options.suspects {
-        for suspect in &analysis.suspects {
-            write_finding(suspect, options, out)?;
-        }
+    for finding in allowed {
+        write_allowed(finding, out)?;
     }
     write_problems(analysis, out)?;
     write_losses(&analysis.lost, out)?;
@@ -57,6 +61,23 @@ fn write_finding(
     writeln!(out)?;
     write_details(finding, out)?;
     writeln!(out, "{RULE}")
+}
+
+/// A line: it was looked at, and somebody said why it may be.
+fn write_allowed(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+    let Some(allowed) = &finding.allowed else {
+        return Ok(());
+    };
+    let sentence = sentence(finding);
+    let until = allowed.until.as_ref();
+    let until = until.map_or(String::new(), |day| format!(", until {day}"));
+    writeln!(
+        out,
+        "{HEADING}Allowed:{HEADING:#} {} ({}: {}{until})",
+        Printable(&sentence),
+        Printable(&allowed.at),
+        Printable(&allowed.reason)
+    )
 }
 
 fn write_headline(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
@@ -225,14 +246,22 @@ pub fn loss_lines(lost: &Losses) -> Vec<String> {
 
 fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     let processes = Counted(analysis.rings.len() as u64, "process", "processes");
-    let confirmed = analysis
-        .findings
-        .iter()
-        .filter(|finding| finding.grade == Grade::Confirmed)
-        .count();
-    let found = analysis.findings.len();
+    let failing = || {
+        let all = analysis.findings.iter();
+        all.filter(|finding| finding.allowed.is_none())
+    };
+    let is_confirmed = |finding: &&Finding| finding.grade == Grade::Confirmed;
+    let (found, confirmed) = (failing().count(), failing().filter(is_confirmed).count());
+    let allowed = analysis.findings.len() - found;
+    let besides = match allowed {
+        0 => String::new(),
+        more => format!(" besides {more} allowed"),
+    };
     if found == 0 {
-        return writeln!(out, "Found no concurrent map access in {processes}.");
+        return writeln!(
+            out,
+            "Found no concurrent map access in {processes}{besides}."
+        );
     }
     let accesses = Counted(
         found as u64,
@@ -240,10 +269,13 @@ fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         "concurrent map accesses",
     );
     match found - confirmed {
-        0 => writeln!(out, "Found {accesses} in {processes}: all confirmed."),
+        0 => writeln!(
+            out,
+            "Found {accesses} in {processes}{besides}: all confirmed."
+        ),
         suspects => writeln!(
             out,
-            "Found {accesses} in {processes}: {confirmed} confirmed, {}.",
+            "Found {accesses} in {processes}{besides}: {confirmed} confirmed, {}.",
             Counted(suspects as u64, "suspect", "suspects")
         ),
     }
