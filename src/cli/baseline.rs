@@ -7,11 +7,14 @@ use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Write down the findings that are there now, so that only new ones fail
+/// Write down known findings, so that only new ones fail
 ///
 /// The file is named by `baseline` in gocc.toml and kept beside the source. Findings are known again by function, file
 /// name and operation of both sides and the map's type, not by lines or directories.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc baseline --output gocc-baseline.json report.json")]
 pub struct BaselineArgs {
     /// JSON reports, ring files, or directories of either
     #[arg(required = true, value_name = "REPORT|RING|DIR")]

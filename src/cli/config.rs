@@ -21,7 +21,9 @@ const DEFAULTS: [(&str, &str); 8] = [
 /// Which configuration.
 #[derive(clap::Args, Default)]
 pub struct ConfigArgs {
-    /// Use this file, not the gocc.toml of this directory or the nearest above
+    /// Use this file, not the nearest gocc.toml
+    ///
+    /// The nearest one is that of this directory, or of the first above it that has one.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -61,10 +63,14 @@ pub fn tell_expired(verdict: &Verdict) {
     }
 }
 
-/// Show what is in force here: gocc.toml, GOCC and defaults, and where each value comes from
+/// Show what is in force here, and where each value comes from
 ///
+/// The nearest gocc.toml, GOCC and defaults.///
 /// Exit code: 66 when a suppression has expired, which fails every verdict, else 0.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc config --json")]
 pub struct ShowArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Show and change what a running instrumented program does
+/// Show and change what a running program does
 ///
 /// Only the owner of its ring (and root) can. Without options it only shows. A change is in force
 /// with the program's next map operations. A program that was started with mode off has no ring; one
 /// in hunt, guard or block stays in one of these three.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc ctl 4711 --mode trace --sample 100")]
 pub struct CtlArgs {
     /// The process' id, or its ring
     #[arg(value_name = "PID|RING")]
@@ -30,13 +33,13 @@ pub struct CtlArgs {
     /// Observe: record one operation in so many per P
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     sample: Option<u32>,
-    /// Hunt: how long an operation is held at the door, for example 2ms
+    /// Hunt: how long an operation is held, as in 2ms
     #[arg(long, value_name = "D", value_parser = duration)]
     hold: Option<Duration>,
-    /// Hunt: two operations this close in time are a near miss, for example 100ms
+    /// Hunt: this close in time is a near miss, as in 100ms
     #[arg(long, value_name = "D", value_parser = duration)]
     window: Option<Duration>,
-    /// Hunt: share of the time that operations may be held, per cent
+    /// Hunt: share of the time for holding operations, %
     #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     budget: Option<u32>,
 }

@@ -19,13 +19,16 @@ const MOST: u64 = 64 << 20;
 /// Runs until gocc gives up. The bug shows itself in nearly every one.
 const RUNS: u32 = 8;
 
-/// Show what a finding looks like: a small server with a bug, patched, run and reported in seconds
+/// Show what a finding looks like
 ///
-/// Needs no Go and no network. Exit code: 0 when the bug was found.
+/// A small server with a bug is patched, run and reported in seconds. Needs no Go and no network. Exit code: 0 when the bug was found.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc demo")]
 pub struct DemoArgs {
-    /// How to write the report
-    #[arg(long, value_enum, default_value_t)]
+    /// How to write it: text, json, html, sarif and more
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     format: Format,
 }
 

@@ -23,32 +23,47 @@ use std::sync::atomic::Ordering;
 /// status pass through. What gocc.toml says is in force. Exit code: 66 when there are confirmed findings that
 /// nothing allows (or `exitcode` in GOCC), else the program's; of several runs, that of the first one that failed.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  gocc exec -- ./server --port 8080
+  gocc exec --mode hunt --runs 5 -- ./pkg.test -test.run TestCache
+  go test -exec 'gocc exec --' ./...      (or: gocc test ./...)")]
 pub struct ExecArgs {
-    /// off, observe, trace, hunt, guard or block (default: what GOCC says, else observe)
+    /// off, observe (default), trace, hunt, guard or block
+    ///
+    /// Without it, what GOCC says is in force, else gocc.toml, else what was chosen when the program was patched.
     #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
-    /// Hunt: read suspects from this file and add what is learned (they outlive rebuilds)
-    #[arg(long, value_name = "FILE")]
-    suspects: Option<PathBuf>,
-    /// Hunt: where the sequence of choices starts; the same number, the same choices
-    #[arg(long, value_name = "N")]
-    seed: Option<u32>,
-    /// Hunt: share of the time that operations may be held, per cent
-    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
-    budget: Option<u32>,
-    /// Run until the first confirmed finding, at most so often, each time with another seed
+    /// Run until the first confirmed finding, at most so often
+    ///
+    /// Each run has another seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
-    /// Keep the rings in this directory (default: a private one that is removed)
+    /// Hunt: learn from this file, and add to it
+    ///
+    /// It holds the places that came close to a conflict in earlier runs. They outlive rebuilds.
+    #[arg(long, value_name = "FILE")]
+    suspects: Option<PathBuf>,
+    /// Hunt: the same number makes the same choices
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
+    /// Hunt: share of the time for holding operations, %
+    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    budget: Option<u32>,
+    /// Keep the rings in this directory
+    ///
+    /// Without it they are in a private one, which is removed.
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Write the report to this file, not to stderr
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// How to write the report
-    #[arg(long, value_enum, default_value_t)]
+    /// How to write it: text, json, html, sarif and more
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     format: Format,
-    /// Leave a JSON report in this directory too, for gocc merge
+    /// Leave a JSON report here too, for gocc merge
+    ///
+    /// Each gocc exec writes a file of its own. Whoever merges them gives the verdict on expired suppressions.
     #[arg(long, value_name = "DIR")]
     reports: Option<PathBuf>,
     /// Tell each finding in one line
@@ -57,7 +72,12 @@ pub struct ExecArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The program and its arguments
-    #[arg(required = true, last = true, value_name = "PROGRAM ARGS")]
+    #[arg(
+        required = true,
+        last = true,
+        value_name = "PROGRAM ARGS",
+        hide_short_help = true
+    )]
     command: Vec<OsString>,
 }
 

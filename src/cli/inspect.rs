@@ -19,6 +19,9 @@ const SCHEMA: &str = "gocc-inspect/1";
 
 /// Tell what a patched executable is, or what would be patched
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc inspect ./server.instr")]
 pub struct InspectArgs {
     /// The executable
     file: PathBuf,

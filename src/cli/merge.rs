@@ -12,17 +12,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Make one report of the JSON reports and rings of many processes, hosts and builds
+/// Make one report of many reports and rings
 ///
-/// Findings at the same places are one. A process that is in several inputs counts once. Exit code: 66
+/// They can be of many processes, hosts and builds. Findings at the same places are one. A process that is in several inputs counts once. Exit code: 66
 /// when there are confirmed findings, 0 when there are none.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc merge --format text node1.json node2.json rings/")]
 pub struct MergeArgs {
-    /// JSON reports, ring files, or directories whose *.json and gocc-*.ring files are taken
+    /// JSON reports, ring files, directories of them
     #[arg(required = true, value_name = "REPORT|RING|DIR")]
     paths: Vec<PathBuf>,
-    /// How to write it
-    #[arg(long, value_enum, default_value = "json")]
+    /// How to write it: json, text, html, sarif and more
+    #[arg(long, value_enum, default_value = "json", hide_default_value = true)]
     format: Format,
     /// Write to this file, not to stdout
     #[arg(long, short, value_name = "FILE")]

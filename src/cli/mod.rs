@@ -10,6 +10,7 @@ mod config;
 mod ctl;
 mod demo;
 mod exec;
+mod help;
 mod inspect;
 mod merge;
 mod output;
@@ -23,11 +24,20 @@ mod suspects;
 mod test;
 mod unpatch;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Exit code when there are findings.
 pub const EXIT_FINDINGS: u8 = 66;
+
+/// Of all commands: no room for more.
+const SCREEN: &str = "\
+{usage-heading} {usage}      Example: gocc exec -- ./server
+
+{subcommands}
+
+Exit codes: 0 fine, 66 findings, 2 usage, 1 other. Version {version}.
+";
 
 /// Finds concurrent map misuse in Go programs that are already compiled.
 #[derive(Parser)]
@@ -35,7 +45,8 @@ pub const EXIT_FINDINGS: u8 = 66;
     name = "gocc",
     version,
     max_term_width = 100,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    help_template = SCREEN
 )]
 struct Gocc {
     #[command(subcommand)]
@@ -56,24 +67,33 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Unpatch(unpatch::UnpatchArgs),
     Demo(demo::DemoArgs),
+    Completions(help::CompletionsArgs),
+    Man(help::ManArgs),
 }
 
-/// Rewrites a Go executable so that it records concurrent map misuse.
-#[derive(Parser)]
-#[command(
-    name = "gocc-patch",
-    version,
-    max_term_width = 100,
-    arg_required_else_help = true
-)]
-struct GoccPatch {
-    #[command(flatten)]
-    args: patch::PatchArgs,
+/// The command line of `gocc`.
+fn gocc_command() -> clap::Command {
+    help::fitted(Gocc::command())
+}
+
+/// The command line of `gocc-patch`: that of `gocc patch`.
+fn gocc_patch_command() -> clap::Command {
+    let command = clap::Command::new("gocc-patch")
+        .version(env!("CARGO_PKG_VERSION"))
+        .max_term_width(100)
+        .arg_required_else_help(true);
+    help::fitted(patch::PatchArgs::augment_args(command))
+}
+
+/// What was asked for; whoever asks for help gets it, and a wrong usage ends here.
+fn arguments<T: FromArgMatches>(mut command: clap::Command) -> T {
+    let matches = command.clone().get_matches();
+    T::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
 /// The `gocc` executable.
 pub fn main_gocc() -> ExitCode {
-    let result = match Gocc::parse().command {
+    let result = match arguments::<Gocc>(gocc_command()).command {
         Command::Exec(args) => exec::run(args),
         Command::Test(args) => test::run(args),
         Command::Report(args) => report::run(args),
@@ -86,13 +106,15 @@ pub fn main_gocc() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Unpatch(args) => unpatch::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Completions(args) => help::completions(args),
+        Command::Man(args) => help::man(args),
     };
     exit_code(result, "gocc")
 }
 
 /// The `gocc-patch` executable.
 pub fn main_gocc_patch() -> ExitCode {
-    exit_code(patch::run(GoccPatch::parse().args), "gocc-patch")
+    exit_code(patch::run(arguments(gocc_patch_command())), "gocc-patch")
 }
 
 fn exit_code(result: anyhow::Result<ExitCode>, program: &str) -> ExitCode {

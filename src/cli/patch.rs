@@ -4,27 +4,34 @@ use crate::patch::{Mode, PatchRequest, patch_file};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Rewrite a Go executable so that it records concurrent map misuse
+/// Rewrite a Go executable so that it records map misuse
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc-patch ./server -o ./server.instr && ./server.instr")]
 pub struct PatchArgs {
     /// The executable; it is never modified
     input: PathBuf,
     /// The instrumented executable
     #[arg(long, short, value_name = "OUTPUT")]
     output: PathBuf,
-    /// What it does when GOCC does not say: off, observe, trace, hunt, guard or block
+    /// off, observe, trace, hunt, guard or block
+    ///
+    /// What it does when GOCC does not say.
     #[arg(long, default_value_t, value_name = "MODE")]
     mode: Mode,
     /// Where its rings go when GOCC does not say
     #[arg(long)]
     dir: Option<String>,
-    /// Size of each P's lane in bytes (a power of two) when GOCC does not say
+    /// Bytes for each P's lane, a power of two
+    ///
+    /// When GOCC does not say.
     #[arg(long, value_name = "N")]
     ring_size: Option<u32>,
-    /// Write the plan, everything that will differ, to this file as JSON
+    /// Write all that will differ to this file, as JSON
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Do not disassemble the result and check it against the plan
+    /// Do not check the result against the plan
     #[arg(long)]
     no_verify: bool,
 }

@@ -14,28 +14,38 @@ use std::time::Duration;
 ///
 /// Exit code: 66 when there are confirmed findings that gocc.toml does not allow, 0 when there are none.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  gocc report /dev/shm
+  gocc report --format html -o report.html rings/")]
 pub struct ReportArgs {
     #[command(flatten)]
     pub rings: RingArgs,
-    /// How to write it
-    #[arg(long, value_enum, default_value_t)]
+    /// How to write it: text, json, html, sarif and more
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     pub format: Format,
     /// Write to this file, not to stdout
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Show the frames of Go's runtime too
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub all_frames: bool,
-    /// List suspects too: near misses among the recorded operations, nothing of which is proven
+    /// List suspects too, of which nothing is proven
+    ///
+    /// They are near misses among the recorded operations.
     #[arg(long)]
     pub suspects: bool,
     /// Exit with 66 also when there are only suspects
     #[arg(long)]
     pub fail_on_suspects: bool,
-    /// What flame graphs and folded stacks count (default: operations, if any were recorded)
-    #[arg(long, value_enum, value_name = "WHAT")]
+    /// Flame graphs: what to count
+    ///
+    /// Without it, operations if any were recorded, else conflicts.
+    #[arg(long, value_enum, value_name = "WHAT", hide_short_help = true)]
     pub count: Option<Counting>,
-    /// Where the sources lie: SARIF names files relative to it, HTML takes lines from there
+    /// Where the sources lie
+    ///
+    /// SARIF names files relative to it, HTML takes lines from there.
     #[arg(long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
     #[command(flatten)]
@@ -45,13 +55,15 @@ pub struct ReportArgs {
 /// Which rings, and what explains them.
 #[derive(clap::Args)]
 pub struct RingArgs {
-    /// Ring files, or directories whose gocc-*.ring files are taken
+    /// Ring files, or directories of them
     #[arg(required = true, value_name = "RING|DIR")]
     pub paths: Vec<PathBuf>,
-    /// The executable to take names from (default: the one that the ring names)
+    /// Take names from this executable
+    ///
+    /// Without it, from the one that the ring names.
     #[arg(long, value_name = "FILE")]
     pub exe: Option<PathBuf>,
-    /// Operations at most this many milliseconds apart are near misses
+    /// Near misses are at most this far apart
     #[arg(long, value_name = "MS", default_value_t = 10)]
     pub window: u32,
 }

@@ -6,8 +6,11 @@ use crate::ring::Operation;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// Count the recorded map operations by function, by map, or follow them
+/// Count map operations by function or map, or follow them
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc stats --by instances /dev/shm")]
 pub struct StatsArgs {
     #[command(flatten)]
     rings: RingArgs,

@@ -11,26 +11,30 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 
-/// Run go test with every test binary instrumented, and report once at the end
+/// Run go test, instrumented, and report once at the end
 ///
 /// It is `go test -exec 'gocc exec --reports DIR --brief --' ARGS` and `gocc merge DIR`: each package's output has its
 /// findings in a line each, the report at the end has each finding once, with both stacks. Exit code: 66 when there are
 /// confirmed findings that gocc.toml does not allow or when a suppression has expired, else that of go test.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  gocc test ./...
+  gocc test --mode hunt --report gocc.sarif --format sarif ./... -run Cache")]
 pub struct TestArgs {
-    /// off, observe, trace, hunt, guard or block (default: GOCC, gocc.toml, else observe)
+    /// off, observe (default), trace, hunt, guard or block
     #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
-    /// Run each test binary until its first confirmed finding, at most so often
+    /// Run each until its first finding, at most so often
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
     /// Write the report to this file too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// How to write it there
-    #[arg(long, value_enum, default_value_t)]
+    /// How to write it: text, json, html, sarif and more
+    #[arg(long, value_enum, default_value_t, hide_default_value = true)]
     format: Format,
-    /// Where the sources lie, for SARIF and HTML (default: this directory)
+    /// Where the sources lie, for SARIF and HTML [default: .]
     #[arg(long, value_name = "DIR")]
     source_root: Option<PathBuf>,
     #[command(flatten)]

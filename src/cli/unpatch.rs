@@ -7,6 +7,9 @@ use std::process::ExitCode;
 
 /// Give back the original executable, byte for byte
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc unpatch ./server.instr -o ./server")]
 pub struct UnpatchArgs {
     /// The instrumented executable
     file: PathBuf,
