@@ -4,6 +4,11 @@
 /// Bytes of `Config::default_dir`, with its terminating zero.
 pub const DIR_LEN: usize = 256;
 
+/// `Config::labels_form`: g.labels points to a `map[string]string` (runtime/pprof/label.go, up to Go 1.23).
+pub const LABELS_MAP: u32 = 1;
+/// `Config::labels_form`: g.labels points to a slice of pairs of strings (Go 1.24 on).
+pub const LABELS_LIST: u32 = 2;
+
 /// Facts about the executable and the options chosen when it was patched.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -59,6 +64,10 @@ pub struct Config {
     pub g_m: u32,
     /// See `g_stack_lo`.
     pub m_curg: u32,
+    /// See `g_stack_lo`.
+    pub g_labels: u32,
+    /// How the labels lie in memory: one of `LABELS_*`.
+    pub labels_form: u32,
     /// hmap.hash0 or Map.seed.
     pub map_seed: u32,
     /// hmap.flags or Map.writing.

@@ -9,6 +9,8 @@
 //            Occupancy x OCCUPANCY_COUNT who is inside which map (hunt, block and guard), by map address
 //            Trap x TRAP_COUNT           goroutines held at a map's door (hunt)
 //            Place x PLACE_COUNT         program places under suspicion (hunt), by return address
+//            Context x CONFLICT_COUNT    what else is known about the conflict of the same number
+//            Record x MADE_COUNT         where maps were made, by map address
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,
@@ -17,7 +19,7 @@
 /// First bytes of every ring file.
 pub const MAGIC: [u8; 8] = *b"goccring";
 /// Version of this layout; a reader refuses any other.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Most lanes a ring can have; a P with a higher id is counted in `Control::dropped_no_lane`.
 pub const MAX_LANES: usize = 256;
@@ -57,8 +59,27 @@ pub const TRAPS_OFFSET: usize =
     OCCUPANCY_OFFSET + OCCUPANCY_COUNT * core::mem::size_of::<Occupancy>();
 /// File offset of the places.
 pub const PLACES_OFFSET: usize = TRAPS_OFFSET + TRAP_COUNT * core::mem::size_of::<Trap>();
+/// Entries of the table of where maps were made: a power of two. Two are for a map: the first one keeps the
+/// map that came first, since maps that are made early live long; the second one keeps the last of the others.
+pub const MADE_COUNT: usize = 8192;
+/// `Record::map` in that table while an entry is written.
+pub const MADE_CHANGING: u64 = 1;
+/// A map's pair of entries in that table: its address times this (2^64 divided by the golden ratio), the
+/// highest bits of it.
+pub const MADE_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Bytes for the labels of a goroutine.
+pub const LABEL_BYTES: usize = 220;
+/// File offset of the conflicts' contexts.
+pub const CONTEXTS_OFFSET: usize = PLACES_OFFSET + PLACE_COUNT * core::mem::size_of::<Place>();
+/// File offset of the table of where maps were made.
+pub const MADE_OFFSET: usize = CONTEXTS_OFFSET + CONFLICT_COUNT * core::mem::size_of::<Context>();
 /// Size of the front; a multiple of the page size.
-pub const FRONT_SIZE: usize = PLACES_OFFSET + PLACE_COUNT * core::mem::size_of::<Place>();
+pub const FRONT_SIZE: usize = MADE_OFFSET + MADE_COUNT * core::mem::size_of::<Record>();
+
+/// The first of a map's two entries in the table of where maps were made.
+pub const fn made_index(map: u64) -> usize {
+    2 * (map.wrapping_mul(MADE_HASH) >> (65 - MADE_COUNT.trailing_zeros())) as usize
+}
 
 /// `Control::gate`: hooks do nothing.
 pub const GATE_DORMANT: u32 = 0;
@@ -442,6 +463,46 @@ pub struct Conflict {
     pub sides: [Side; 2],
 }
 
+/// The labels of a goroutine (package runtime/pprof).
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Labels {
+    /// Bytes in use of `text`.
+    pub used: u16,
+    /// Labels for which there was no room, or which could not be read.
+    pub left_out: u16,
+    /// One label after the other: a byte each for the lengths of key and value, key, value.
+    pub text: [u8; LABEL_BYTES],
+}
+
+/// What else is known about the conflict of the same number.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Context {
+    /// Of the goroutine that noticed, then of the one it found there.
+    pub labels: [Labels; 2],
+    /// Where the map was made: `map` is 0 when that is not known. The operation is 0.
+    pub made: Record,
+}
+
 /// An operation that an occupancy entry remembers.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -523,6 +584,10 @@ pub struct Trap {
     pub reserved1: u64,
     /// Who is held.
     pub side: Side,
+    /// Its labels.
+    pub labels: Labels,
+    /// Zero.
+    pub reserved2: [u64; 4],
 }
 
 /// A program place (an innermost return address) that took part in near misses.
@@ -566,9 +631,11 @@ const _: () = {
     assert!(size_of::<Side>() == 480);
     assert!(size_of::<Conflict>() == 1024);
     assert!(size_of::<Occupancy>() == 192);
-    assert!(size_of::<Trap>() == 512);
+    assert!(size_of::<Trap>() == 768);
+    assert!(size_of::<Context>() == 512);
     assert!(size_of::<Place>() == 32);
     assert!(OCCUPANCY_COUNT.is_power_of_two() && PLACE_COUNT.is_power_of_two());
+    assert!(MADE_COUNT.is_power_of_two());
     assert!(MARK_COUNT.is_power_of_two());
     assert!(FRONT_SIZE.is_multiple_of(4096));
 };

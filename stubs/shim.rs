@@ -16,6 +16,8 @@
 mod config;
 #[path = "shim/conflict.rs"]
 mod conflict;
+#[path = "shim/context.rs"]
+mod context;
 #[path = "shim/env.rs"]
 mod env;
 #[path = "shim/hunt.rs"]

@@ -3,10 +3,10 @@
 use super::clock::Clock;
 use super::frames;
 use super::grade::{self, grade};
-use super::model::{Certainty, Finding, Goroutine, Hex, MapIdentity, Side, StackFrame};
+use super::model::{Certainty, Finding, Goroutine, Hex, Making, MapIdentity, Side, StackFrame};
 use super::symbols::Symbolizer;
-use crate::ring::layout::{self, Conflict};
-use crate::ring::{Operation, Ring, RuntimeAddr, side_pcs};
+use crate::ring::layout::{self, Conflict, Context, Labels, Record};
+use crate::ring::{Operation, Ring, RuntimeAddr, goid_of, labels_of, side_pcs};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
@@ -52,9 +52,9 @@ impl Collector {
         ring: &Ring,
         symbols: &mut Symbolizer<'_>,
         clock: &Clock,
-        conflict: &Conflict,
+        (conflict, context): (&Conflict, &Context),
     ) {
-        let finding = finding_of(ring, symbols, clock, conflict);
+        let finding = finding_of(ring, symbols, clock, (conflict, context));
         let mut places = [place_of(&finding.sides[0]), place_of(&finding.sides[1])];
         places.sort();
         match self.by_places.entry(places) {
@@ -176,18 +176,19 @@ fn finding_of(
     ring: &Ring,
     symbols: &mut Symbolizer<'_>,
     clock: &Clock,
-    conflict: &Conflict,
+    (conflict, context): (&Conflict, &Context),
 ) -> Finding {
     let (grade, evidence) = grade(conflict);
     let [noticed, found] = &conflict.sides;
+    let [noticed_labels, found_labels] = &context.labels;
     let (first, last) = clock.of_conflict(conflict);
     Finding {
         grade,
         evidence,
-        map: map_of(ring, symbols, conflict),
+        map: map_of(ring, symbols, conflict, &context.made),
         sides: [
-            side_of(ring, symbols, noticed),
-            side_of(ring, symbols, found),
+            side_of(ring, symbols, noticed, noticed_labels),
+            side_of(ring, symbols, found, found_labels),
         ],
         pid: ring.header().pid,
         fatal: conflict.evidence == layout::EVIDENCE_RUNTIME_FATAL,
@@ -201,7 +202,12 @@ fn finding_of(
     }
 }
 
-fn map_of(ring: &Ring, symbols: &Symbolizer<'_>, conflict: &Conflict) -> MapIdentity {
+fn map_of(
+    ring: &Ring,
+    symbols: &mut Symbolizer<'_>,
+    conflict: &Conflict,
+    made: &Record,
+) -> MapIdentity {
     let descriptor = (conflict.map_type != 0).then_some(RuntimeAddr(conflict.map_type));
     MapIdentity {
         address: (conflict.map != 0).then_some(Hex(conflict.map)),
@@ -209,10 +215,25 @@ fn map_of(ring: &Ring, symbols: &Symbolizer<'_>, conflict: &Conflict) -> MapIden
         type_name: descriptor
             .and_then(|at| ring.link_time(at))
             .and_then(|at| symbols.type_name(at)),
+        made: (made.map != 0).then(|| making_of(ring, symbols, made)),
     }
 }
 
-fn side_of(ring: &Ring, symbols: &mut Symbolizer<'_>, side: &layout::Side) -> Side {
+/// Who made a map, and where.
+pub fn making_of(ring: &Ring, symbols: &mut Symbolizer<'_>, made: &Record) -> Making {
+    let recorded = made.pcs.iter().take_while(|&&pc| pc != 0);
+    Making {
+        goroutine: goid_of(made),
+        stack: symbols.stack(recorded.map(|&low| ring.link_time_pc(low))),
+    }
+}
+
+fn side_of(
+    ring: &Ring,
+    symbols: &mut Symbolizer<'_>,
+    side: &layout::Side,
+    labels: &Labels,
+) -> Side {
     let stack = symbols.stack(side_pcs(side).iter().map(|&low| ring.link_time_pc(low)));
     let operation = match grade::operation(side) {
         // Up to Go 1.24 a clone iterates through the hooked functions.
@@ -222,7 +243,7 @@ fn side_of(ring: &Ring, symbols: &mut Symbolizer<'_>, side: &layout::Side) -> Si
     Side {
         operation,
         certainty: certainty_of(side),
-        goroutine: (side.goid != 0).then(|| goroutine_of(ring, symbols, side)),
+        goroutine: (side.goid != 0).then(|| goroutine_of(ring, symbols, side, labels)),
         stack,
         truncated: side.truncated != 0 || side.depth as usize > layout::SIDE_PCS,
     }
@@ -239,7 +260,13 @@ fn certainty_of(side: &layout::Side) -> Certainty {
     }
 }
 
-fn goroutine_of(ring: &Ring, symbols: &mut Symbolizer<'_>, side: &layout::Side) -> Goroutine {
+fn goroutine_of(
+    ring: &Ring,
+    symbols: &mut Symbolizer<'_>,
+    side: &layout::Side,
+    labels: &Labels,
+) -> Goroutine {
+    let (labels, labels_left_out) = labels_of(labels);
     let at = |address: u64| {
         (address != 0)
             .then_some(RuntimeAddr(address))
@@ -252,6 +279,8 @@ fn goroutine_of(ring: &Ring, symbols: &mut Symbolizer<'_>, side: &layout::Side) 
             .map(|at| created_by(symbols, at))
             .unwrap_or_default(),
         start: at(side.start_fn).and_then(|at| symbols.function_at(at)),
+        labels: labels.into_iter().collect(),
+        labels_left_out,
     }
 }
 

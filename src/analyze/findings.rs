@@ -68,7 +68,7 @@ impl Reading {
         summary.lost.conflicts_torn = conflicts.torn.into();
         summary.lost.conflicts_dropped = conflicts.dropped.into();
         let clock = Clock::new(ring.header(), &conflicts.committed);
-        for conflict in &conflicts.committed {
+        for conflict in conflicts.committed.iter().zip(&conflicts.contexts) {
             self.collector.add(ring, symbols, &clock, conflict);
         }
         count_drops(ring, &mut summary);
@@ -101,11 +101,14 @@ impl Reading {
             let problem = format!("{beyond} operations have stacks too many to be told apart");
             summary.problems.push(problem);
         }
+        // That it cannot be read was told already: so could the lanes not be.
+        let made = ring.made().unwrap_or_default();
         let mut naming = Naming {
             ring,
             symbols,
             clock,
             stacks: &stacks,
+            made: &made,
         };
         let incomplete = self.suspects.add(near, &mut naming);
         summary.problems.extend(incomplete);

@@ -4,6 +4,7 @@
 use crate::ring::Operation;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Everything that was learned from a set of rings.
@@ -172,6 +173,18 @@ pub struct MapIdentity {
     /// Its Go type, `map[string]*main.Session`.
     #[serde(rename = "type")]
     pub type_name: Option<String>,
+    /// Where it was made; `None` when that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Making>,
+}
+
+/// The making of a map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Making {
+    /// The goroutine that made it.
+    pub goroutine: u64,
+    /// The innermost calls (few are recorded), innermost first.
+    pub stack: Vec<StackFrame>,
 }
 
 /// One of the two goroutines.
@@ -221,6 +234,12 @@ pub struct Goroutine {
     pub created_by: Vec<StackFrame>,
     /// The function that it runs.
     pub start: Option<String>,
+    /// Its labels (package runtime/pprof) at the time of the conflict.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Labels that found no room in the record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub labels_left_out: u64,
 }
 
 /// One call.
@@ -330,6 +349,10 @@ impl<'de> Deserialize<'de> for Hex {
             .map(Hex)
             .map_err(|_| serde::de::Error::custom(format!("{text:?} is no hexadecimal number")))
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A path that is not UTF-8 must not make a report impossible.

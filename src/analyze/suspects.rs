@@ -1,7 +1,7 @@
 //! From near misses to suspects: what may be a conflict, the likeliest first.
 
 use super::clock::Clock;
-use super::conflicts::{Place, place_of};
+use super::conflicts::{Place, making_of, place_of};
 use super::model::{
     Certainty, Evidence, EvidenceKind, Finding, Goroutine, Grade, Hex, LocksSeen, MapIdentity,
     Side, StackFrame, Suspicion,
@@ -9,8 +9,8 @@ use super::model::{
 use super::near::{NearMisses, Pair};
 use super::stacks::{StackId, Stacks};
 use super::symbols::Symbolizer;
-use crate::ring::Ring;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::ring::{Made, Ring};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Stacks that share this much of their functions are taken for one (Jaccard similarity).
 const SAME: f64 = 0.6;
@@ -46,6 +46,8 @@ pub struct Naming<'a, 'b> {
     pub clock: &'a Clock,
     /// The stacks of its operations.
     pub stacks: &'a Stacks,
+    /// Where its maps were made.
+    pub made: &'a Made,
 }
 
 impl Suspects {
@@ -157,6 +159,10 @@ impl Naming<'_, '_> {
                 address: Some(Hex(address)),
                 instance: Hex(seed.into()),
                 type_name: self.symbols.type_name_of_low(self.ring, map_type),
+                made: self
+                    .made
+                    .get(address, seed)
+                    .map(|made| making_of(self.ring, self.symbols, made)),
             },
             sides,
             pid,
@@ -190,6 +196,8 @@ impl Naming<'_, '_> {
                 parent: None,
                 created_by: Vec::new(),
                 start: None,
+                labels: BTreeMap::new(),
+                labels_left_out: 0,
             }),
             stack: recorded.stack,
             truncated: recorded.truncated,

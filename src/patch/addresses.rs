@@ -66,4 +66,8 @@ impl Addresses {
     pub fn marks(&self) -> Vaddr {
         self.in_front(layout::MARKS_OFFSET)
     }
+    /// The table of where maps were made.
+    pub fn made(&self) -> Vaddr {
+        self.in_front(layout::MADE_OFFSET)
+    }
 }

@@ -42,7 +42,7 @@ pub struct Emitter<'a> {
     pub addresses: &'a Addresses,
 }
 
-type Result<T = ()> = std::result::Result<T, IcedError>;
+pub(super) type Result<T = ()> = std::result::Result<T, IcedError>;
 
 impl Emitter<'_> {
     /// The entry hook of a map operation.
@@ -213,6 +213,44 @@ impl Emitter<'_> {
         asm.code.set_label(&mut done)?;
         Self::leave(&mut asm, entry, back)?;
         asm.finish(at, 0)
+    }
+
+    /// Follows the frame pointers, unrolled; the list of return addresses ends with a zero when it is
+    /// not full. Frames must ascend and lie inside the goroutine's stack.
+    pub(super) fn walk(&self, asm: &mut Assembler, frames: usize) -> Result {
+        let pc_at = |index: usize| offset_of!(Record, pcs) + 4 * index;
+        let mut ends: Vec<CodeLabel> = Vec::new();
+        let mut full = asm.code.create_label();
+        asm.code.mov(r8, qword_ptr(r14 + self.layout.g_stack_hi))?;
+        asm.code.sub(r8, 16)?;
+        asm.code.mov(rdx, rbp)?;
+        asm.code.mov(r9, rsp)?;
+        for index in 1..=frames {
+            let end = asm.code.create_label();
+            asm.code.cmp(rdx, r9)?;
+            asm.code.jbe(end)?;
+            asm.code.cmp(rdx, r8)?;
+            asm.code.ja(end)?;
+            asm.code.mov(esi, dword_ptr(rdx + 8))?;
+            asm.code.mov(dword_ptr(r10 + pc_at(index)), esi)?;
+            if index < frames {
+                asm.code.mov(r9, rdx)?;
+                asm.code.mov(rdx, qword_ptr(rdx))?;
+            }
+            ends.push(end);
+        }
+        asm.code.jmp(full)?;
+        for (index, mut end) in (1..).zip(ends) {
+            asm.code.set_label(&mut end)?;
+            asm.code.mov(dword_ptr(r10 + pc_at(index)), 0)?;
+            asm.code.jmp(full)?;
+        }
+        asm.code.set_label(&mut full)?;
+        if frames + 1 < layout::RECORD_PCS {
+            asm.code.mov(dword_ptr(r10 + pc_at(frames + 1)), 0)?;
+            return Ok(());
+        }
+        asm.code.zero_bytes()
     }
 
     /// Calls `gocc_leave`, RDX being the frame.
@@ -468,47 +506,7 @@ impl OperationHook<'_> {
         self.asm
             .code
             .mov(dword_ptr(r10 + offset_of!(Record, pcs)), esi)?;
-        self.walk(frames)
-    }
-
-    /// Follows the frame pointers, unrolled; the list of return addresses ends with a zero when it is
-    /// not full. Frames must ascend and lie inside the goroutine's stack.
-    fn walk(&mut self, frames: usize) -> Result {
-        let pc_at = |index: usize| offset_of!(Record, pcs) + 4 * index;
-        let mut ends: Vec<CodeLabel> = Vec::new();
-        let mut full = self.asm.code.create_label();
-        self.asm
-            .code
-            .mov(r8, qword_ptr(r14 + self.emitter.layout.g_stack_hi))?;
-        self.asm.code.sub(r8, 16)?;
-        self.asm.code.mov(rdx, rbp)?;
-        self.asm.code.mov(r9, rsp)?;
-        for index in 1..=frames {
-            let end = self.asm.code.create_label();
-            self.asm.code.cmp(rdx, r9)?;
-            self.asm.code.jbe(end)?;
-            self.asm.code.cmp(rdx, r8)?;
-            self.asm.code.ja(end)?;
-            self.asm.code.mov(esi, dword_ptr(rdx + 8))?;
-            self.asm.code.mov(dword_ptr(r10 + pc_at(index)), esi)?;
-            if index < frames {
-                self.asm.code.mov(r9, rdx)?;
-                self.asm.code.mov(rdx, qword_ptr(rdx))?;
-            }
-            ends.push(end);
-        }
-        self.asm.code.jmp(full)?;
-        for (index, mut end) in (1..).zip(ends) {
-            self.asm.code.set_label(&mut end)?;
-            self.asm.code.mov(dword_ptr(r10 + pc_at(index)), 0)?;
-            self.asm.code.jmp(full)?;
-        }
-        self.asm.code.set_label(&mut full)?;
-        if frames + 1 < layout::RECORD_PCS {
-            self.asm.code.mov(dword_ptr(r10 + pc_at(frames + 1)), 0)?;
-            return Ok(());
-        }
-        self.asm.code.zero_bytes()
+        self.emitter.walk(&mut self.asm, frames)
     }
 
     /// R12 = the lane header of this P; leads away when there is none. R13 is clobbered.

@@ -10,6 +10,7 @@ mod asm;
 mod decode;
 mod elf_out;
 mod hooks;
+mod made;
 mod moduledata;
 pub mod note;
 pub mod options;

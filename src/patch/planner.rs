@@ -4,7 +4,7 @@ use crate::golang::{Func, GoBinary};
 use crate::image::Vaddr;
 use crate::patch::addresses::Addresses;
 use crate::patch::asm::Assembled;
-use crate::patch::decode::{DecodeError, Entry, Function, JUMP_SIZE};
+use crate::patch::decode::{DecodeError, Entry, Exit, Function, JUMP_SIZE};
 use crate::patch::elf_out::HeaderError;
 use crate::patch::hooks::Emitter;
 use crate::patch::moduledata::{InjectedFunction, ModuleData, Tables};
@@ -282,6 +282,10 @@ impl SitePlanner<'_> {
             };
             return Ok(outcome);
         }
+        if site.probe.kind == ProbeKind::Constructor {
+            (outcome.entry, outcome.exits) = self.constructor(function, &decoded)?;
+            return Ok(outcome);
+        }
         outcome.entry = Outcome::Patched(self.entry(site, function, &decoded)?.to_owned());
         if let ProbeKind::Operation { operation, .. } = site.probe.kind {
             outcome.exits = self.exits(function, &decoded, operation)?;
@@ -312,7 +316,9 @@ impl SitePlanner<'_> {
             } => emitter.operation_entry(at, &entry, operation, map, map_type),
             ProbeKind::Death => emitter.death_entry(at, &entry),
             ProbeKind::Start => emitter.start_entry(at, &entry),
-            ProbeKind::Panic | ProbeKind::Check { .. } => emitter.panic_entry(at, &entry),
+            ProbeKind::Panic | ProbeKind::Check { .. } | ProbeKind::Constructor => {
+                emitter.panic_entry(at, &entry)
+            }
         })?;
         let (range, tactic) = match &entry {
             Entry::StackCheck { range, .. } => (range.clone(), "jump in place of the stack check"),
@@ -333,13 +339,40 @@ impl SitePlanner<'_> {
     ) -> Result<usize, PlanError> {
         let exits: Result<Vec<_>, _> = decoded.exits().into_iter().collect();
         let exits = exits.map_err(|source| bad_site(function, source))?;
+        self.hook_exits(function, &exits, |emitter, at, exit, frame| {
+            emitter.operation_exit(at, exit, frame, operation)
+        })
+    }
+
+    /// Hooks the returns of a map's constructor. Where a map was made is not worth refusing a program for.
+    fn constructor(
+        &mut self,
+        function: &Func<'_>,
+        decoded: &Function,
+    ) -> Result<(Outcome, usize), PlanError> {
+        let exits: Result<Vec<_>, _> = decoded.exits().into_iter().collect();
+        match exits {
+            Ok(exits) => {
+                let count = self.hook_exits(function, &exits, |emitter, at, exit, frame| {
+                    emitter.made_exit(at, exit, frame)
+                })?;
+                Ok((Outcome::Patched("jumps at its returns".to_owned()), count))
+            }
+            Err(why) => Ok((Outcome::Skipped(why.to_string()), 0)),
+        }
+    }
+
+    fn hook_exits(
+        &mut self,
+        function: &Func<'_>,
+        exits: &[Exit],
+        emit: impl Fn(&Emitter<'_>, Vaddr, &Exit, u32) -> Result<Assembled, iced_x86::IcedError>,
+    ) -> Result<usize, PlanError> {
         for (index, exit) in exits.iter().enumerate() {
             let name = format!("gocc.exit{index}_{}", short_name(function.name));
             let frame = self.frame_size(exit.range.start);
             let emitter = &self.emitter;
-            let start = self.code.add(&name, |at| {
-                emitter.operation_exit(at, exit, frame, operation)
-            })?;
+            let start = self.code.add(&name, |at| emit(emitter, at, exit, frame))?;
             self.jump(
                 exit.range.clone(),
                 start,
@@ -425,6 +458,7 @@ fn describe(kind: ProbeKind) -> String {
         ProbeKind::Death => "death of the program".to_owned(),
         ProbeKind::Start => "start of the program".to_owned(),
         ProbeKind::Panic => "panic".to_owned(),
+        ProbeKind::Constructor => "making of a map".to_owned(),
     }
 }
 

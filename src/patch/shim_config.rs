@@ -5,6 +5,8 @@ mod definition;
 
 pub use definition::{Config, DIR_LEN};
 
+use definition::{LABELS_LIST, LABELS_MAP};
+
 use crate::golang::GoBinary;
 use crate::patch::planner::{PlanError, PlanOptions};
 use zerocopy::FromZeros;
@@ -28,6 +30,12 @@ pub fn for_executable(go: &GoBinary<'_>, options: &PlanOptions) -> Result<Config
     config.g_startpc = layout.g_startpc;
     config.g_m = layout.g_m;
     config.m_curg = layout.m_curg;
+    config.g_labels = layout.g_labels;
+    config.labels_form = if go.version.minor >= 24 {
+        LABELS_LIST
+    } else {
+        LABELS_MAP
+    };
     config.map_seed = layout.map_seed;
     config.map_writing = layout.map_writing;
     config.map_writing_mask = u32::from(layout.map_writing_mask);

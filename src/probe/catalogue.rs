@@ -51,6 +51,8 @@ pub enum ProbeKind {
         /// The operation whose check it is.
         operation: Operation,
     },
+    /// A map's constructor, which returns the map.
+    Constructor,
     /// `runtime.main`: the runtime is set up, user code has not run yet.
     Start,
     /// `runtime.gopanic`: the goroutine leaves the map operation it is in, if any, without passing
@@ -151,7 +153,7 @@ const fn check(function: &'static str, operation: Operation) -> Probe {
     other(function, ProbeKind::Check { operation })
 }
 
-static CATALOGUE: [Probe; 30] = {
+static CATALOGUE: [Probe; 33] = {
     use Operation::*;
     [
         // runtime/map.go, map_fast32.go, map_fast64.go, map_faststr.go; in Go 1.27 linknamed from
@@ -185,12 +187,22 @@ static CATALOGUE: [Probe; 30] = {
         between(19, ON, other("runtime.fatal", ProbeKind::Death)),
         between(18, 18, other("runtime.throw", ProbeKind::Death)),
         other("runtime.gopanic", ProbeKind::Panic),
+        // runtime/map.go, map_swiss.go and map_noswiss.go: makemap64 and reflection call makemap. Maps on
+        // the stack and clones pass neither.
+        other("runtime.makemap", ProbeKind::Constructor),
+        other("runtime.makemap_small", ProbeKind::Constructor),
         // runtime/proc.go: runs after schedinit.
         other("runtime.main", ProbeKind::Start),
         // runtime/map.go up to 1.23, runtime/map_noswiss.go; internal/runtime/maps/map.go: what maps.clone
         // calls checks the flag.
         between(21, 25, check("runtime.mapclone2", Clone)),
         between(24, ON, check("internal/runtime/maps.(*Map).Clone", Clone)),
+        // internal/runtime/maps/table.go: an iteration over a table that has grown looks the key up again.
+        between(
+            24,
+            ON,
+            check("internal/runtime/maps.(*Map).getWithKey", Iterate),
+        ),
     ]
 };
 

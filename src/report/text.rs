@@ -1,7 +1,10 @@
 //! The report as text, in the layout that Go's race detector has taught people to read.
 
 use super::ReportOptions;
-use super::wording::{capitalised, deed, grade_name, name_of, sentence, side_note, suspicion_line};
+use super::wording::{
+    capitalised, deed, grade_name, labels_line, making_line, name_of, sentence, side_note,
+    suspicion_line,
+};
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
 };
@@ -108,6 +111,9 @@ fn write_side(
     }
     let note = side_note(side).map_or(String::new(), |note| format!(" ({note})"));
     writeln!(out, "{HEADING}{heading}{HEADING:#}{note}:")?;
+    if let Some(labels) = side.goroutine.as_ref().and_then(labels_line) {
+        writeln!(out, "  {FAINT}labels: {}{FAINT:#}", Printable(&labels))?;
+    }
     write_frames(&side.stack, options, out)?;
     if side.truncated {
         writeln!(out, "  {FAINT}(further callers were not recorded){FAINT:#}")?;
@@ -160,6 +166,7 @@ fn write_details(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
         MapLine(&finding.map),
         finding.pid
     )?;
+    writeln!(out, "{}.", Printable(&making_line(&finding.map)))?;
     writeln!(out, "{}.", capitalised(&finding.evidence.statement))?;
     if finding.fatal && finding.evidence.kind != EvidenceKind::RuntimeFatal {
         writeln!(out, "The Go runtime then stopped the program.")?;
@@ -341,6 +348,7 @@ impl fmt::Display for MapLine<'_> {
             address,
             instance,
             type_name,
+            ..
         } = self.0;
         match type_name {
             Some(name) => write!(f, "Map of type {}", Printable(name))?,

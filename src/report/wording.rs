@@ -1,7 +1,9 @@
 //! Sentences that several formats share.
 
 use crate::analyze::frames;
-use crate::analyze::model::{Certainty, Finding, Goroutine, Grade, Side, StackFrame, Suspicion};
+use crate::analyze::model::{
+    Certainty, Finding, Goroutine, Grade, MapIdentity, Side, StackFrame, Suspicion,
+};
 use crate::ring::Operation;
 
 /// `main goroutine`, `goroutine 7`. The main goroutine has number 1 in every Go program.
@@ -109,4 +111,36 @@ pub fn suspicion_line(why: &Suspicion) -> String {
         "Score {score:.2} of 1: {gap} apart at the closest, took turns {turns} times, {common:.0}% of the \
          functions in common"
     )
+}
+
+/// Where a map was made, without a full stop.
+pub fn making_line(map: &MapIdentity) -> String {
+    let Some(making) = &map.made else {
+        return "Where the map was made is not known".to_owned();
+    };
+    let by = match making.goroutine {
+        1 => "the main goroutine".to_owned(),
+        id => format!("goroutine {id}"),
+    };
+    match frames::innermost_user(&making.stack) {
+        Some(frame) if frame.file.is_empty() => format!("Map made in {} by {by}", frame.function),
+        Some(frame) => {
+            let (function, file, line) = (&frame.function, &frame.file, frame.line);
+            format!("Map made at {file}:{line} in {function} by {by}")
+        }
+        None => format!("Map made by {by}"),
+    }
+}
+
+/// `trace_id=4bf9, span_id=00f0`; nothing when there are none.
+pub fn labels_line(goroutine: &Goroutine) -> Option<String> {
+    let mut parts: Vec<String> = goroutine
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    if goroutine.labels_left_out > 0 {
+        parts.push(format!("({} not recorded)", goroutine.labels_left_out));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

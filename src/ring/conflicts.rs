@@ -1,5 +1,6 @@
 use super::layout::{
-    self, CONFLICT_COMMITTED, CONFLICT_COUNT, Conflict, MARK_CHANGING, MARK_COUNT, Mark, Side,
+    self, CONFLICT_COMMITTED, CONFLICT_COUNT, Conflict, Context, Labels, MADE_COUNT, MARK_CHANGING,
+    MARK_COUNT, Mark, Record, Side,
 };
 use super::{Ring, RingError};
 use zerocopy::{FromZeros, IntoBytes};
@@ -9,6 +10,8 @@ use zerocopy::{FromZeros, IntoBytes};
 pub struct Conflicts {
     /// The complete ones, in the order in which they were noticed.
     pub committed: Vec<Conflict>,
+    /// What else is known about each of them.
+    pub contexts: Vec<Context>,
     /// Claimed and not complete: their process was killed, or is writing them just now.
     pub torn: u32,
     /// Noticed when the list was full: nothing is known of them.
@@ -26,19 +29,23 @@ impl Ring {
         // A record is complete when its state says so, and what is read after that stays.
         let states = self.copy_conflicts(kept)?;
         let records = self.copy_conflicts(kept)?;
-        let complete = |(seen, record): (Conflict, Conflict)| {
-            (seen.state == CONFLICT_COMMITTED).then_some(record)
+        let mut contexts = vec![Context::new_zeroed(); kept];
+        self.read_into(layout::CONTEXTS_OFFSET as u64, &mut contexts)?;
+        let complete = |((seen, record), context): ((Conflict, Conflict), Context)| {
+            (seen.state == CONFLICT_COMMITTED).then_some((record, context))
         };
-        let committed: Vec<Conflict> = states
+        let (committed, contexts): (Vec<Conflict>, Vec<Context>) = states
             .into_iter()
             .zip(records)
+            .zip(contexts)
             .filter_map(complete)
-            .collect();
+            .unzip();
         Ok(Conflicts {
             // Both are at most CONFLICT_COUNT.
             torn: (kept - committed.len()) as u32,
             dropped: claimed.saturating_sub(CONFLICT_COUNT as u32),
             committed,
+            contexts,
         })
     }
 
@@ -46,6 +53,16 @@ impl Ring {
         let mut records = vec![Conflict::new_zeroed(); count];
         self.read_into(layout::CONFLICTS_OFFSET as u64, &mut records)?;
         Ok(records)
+    }
+
+    /// Copies the table of where maps were made.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn made(&self) -> Result<Made, RingError> {
+        let mut records = vec![Record::new_zeroed(); MADE_COUNT];
+        self.read_into(layout::MADE_OFFSET as u64, &mut records)?;
+        Ok(Made(records))
     }
 
     /// Copies the marks that were ever used and did not change while they were copied.
@@ -72,4 +89,35 @@ impl Ring {
 /// The return addresses of a side (low 32 bits, innermost first), whatever its depth says.
 pub fn side_pcs(side: &Side) -> &[u32] {
     side.pcs.get(..side.depth as usize).unwrap_or(&side.pcs)
+}
+
+/// Where maps were made, as far as the table still knows.
+#[derive(Default)]
+pub struct Made(Vec<Record>);
+
+impl Made {
+    /// Who made a map, and where. The seed tells it from an earlier one in the same memory.
+    pub fn get(&self, map: u64, seed: u32) -> Option<&Record> {
+        let first = layout::made_index(map);
+        let mut entries = self.0.get(first..first.checked_add(2)?)?.iter();
+        entries.find(|record| map != 0 && record.map == map && record.seed == seed)
+    }
+}
+
+/// Keys and values of labels, and how many were left out. What is not UTF-8 is replaced.
+pub fn labels_of(labels: &Labels) -> (Vec<(String, String)>, u64) {
+    let mut rest = labels.text.get(..labels.used.into()).unwrap_or_default();
+    let mut pairs = Vec::new();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    while let [key_size, value_size, more @ ..] = rest {
+        let Some((key, more)) = more.split_at_checked((*key_size).into()) else {
+            break;
+        };
+        let Some((value, more)) = more.split_at_checked((*value_size).into()) else {
+            break;
+        };
+        pairs.push((text(key), text(value)));
+        rest = more;
+    }
+    (pairs, labels.left_out.into())
 }

@@ -18,7 +18,7 @@ mod locate;
 mod places;
 mod reader;
 
-pub use conflicts::{Conflicts, side_pcs};
+pub use conflicts::{Conflicts, Made, labels_of, side_pcs};
 pub use error::RingError;
 pub use event::{Operation, goid_of, operation_of};
 pub use lane::{Lane, LaneLoss};

@@ -4,6 +4,7 @@
 //! die in `runtime.fatal`; nothing is allocated and nothing blocks.
 
 use crate::config::Config;
+use crate::context::{copy_labels, copy_made};
 use crate::layout::*;
 use crate::sys;
 use core::mem::size_of;
@@ -191,6 +192,12 @@ impl Front {
     pub fn place(self, index: usize) -> *mut Place {
         (self.0 + PLACES_OFFSET + (index & (PLACE_COUNT - 1)) * size_of::<Place>()) as *mut Place
     }
+    fn context(self, index: usize) -> *mut Context {
+        (self.0 + CONTEXTS_OFFSET + index * size_of::<Context>()) as *mut Context
+    }
+    pub fn made(self, map: u64) -> *const Record {
+        (self.0 + MADE_OFFSET + made_index(map) * size_of::<Record>()) as *const Record
+    }
     fn conflict(self, index: usize) -> *mut Conflict {
         (self.0 + CONFLICTS_OFFSET + index * size_of::<Conflict>()) as *mut Conflict
     }
@@ -203,7 +210,7 @@ pub enum Found {
     /// Known by its mark.
     Marked(Other),
     /// Held at the door, its side filled in when it was.
-    Held(*const Side),
+    Held(*const Trap),
 }
 
 impl Found {
@@ -217,7 +224,7 @@ impl Found {
             match self {
                 Found::Nobody => 0,
                 Found::Marked(other) => read_volatile(&raw const (*other.mark).record.pcs[0]),
-                Found::Held(side) => (**side).pcs[0],
+                Found::Held(trap) => (**trap).side.pcs[0],
             }
         }
     }
@@ -243,11 +250,11 @@ unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence
     }
 }
 
-/// Records a conflict.
+/// Records a conflict. Inlined, so that its two halves use the stack one after the other.
 ///
 /// # Safety
 /// `here` describes the running goroutine; `map` is 0 or live; what `found` points to lies in the front.
-#[inline(never)]
+#[inline(always)]
 pub unsafe fn record_found(
     config: &Config,
     here: &Here,
@@ -256,36 +263,81 @@ pub unsafe fn record_found(
     evidence: u32,
     found: Found,
 ) {
+    // SAFETY: the caller's.
+    unsafe {
+        let index = record_sides(config, here, map, map_type, evidence, found);
+        if index < CONFLICT_COUNT {
+            commit(config, here.g, index, found);
+        }
+    }
+}
+
+/// The first half: who, what and where. The index of the record, or one that is too high.
+///
+/// # Safety
+/// As for `record_found`.
+#[inline(never)]
+unsafe fn record_sides(
+    config: &Config,
+    here: &Here,
+    map: u64,
+    map_type: u64,
+    evidence: u32,
+    found: Found,
+) -> usize {
     let front = Front::of(config);
     // SAFETY: the front is mapped whenever a gate is open.
     unsafe {
         if is_repeat(front, here, found.pc(), map, evidence) {
-            return;
+            return CONFLICT_COUNT;
         }
         let claimed = AtomicU32::from_ptr(&raw mut (*front.control()).conflicts_claimed);
         let index = claimed.fetch_add(1, Ordering::Relaxed) as usize;
         if index >= CONFLICT_COUNT {
-            return;
+            return index;
         }
         let conflict = front.conflict(index);
         write_volatile(&raw mut (*conflict).state, CONFLICT_WRITING);
         (*conflict).evidence = evidence;
         (*conflict).tsc = sys::tsc();
         (*conflict).monotonic_ns = sys::clock_ns(sys::CLOCK_MONOTONIC);
+        let side = &raw mut (*conflict).sides[1];
         match found {
             Found::Nobody => {}
             Found::Marked(other) => {
-                let side = &raw mut (*conflict).sides[1];
                 if !fill_other(config, other, map, side)
                     && let Some(another) = find_other(front, map, here.goid)
                 {
                     fill_other(config, another, map, side);
                 }
             }
-            Found::Held(side) => (&raw mut (*conflict).sides[1]).copy_from_nonoverlapping(side, 1),
+            Found::Held(trap) => side.copy_from_nonoverlapping(&raw const (*trap).side, 1),
         }
         fill_self(config, here, (*conflict).tsc, &raw mut (*conflict).sides[0]);
         fill_map(config, conflict, map, map_type);
+        index
+    }
+}
+
+/// The second half: the context; from here on the record is complete.
+///
+/// # Safety
+/// As for `record_found`.
+#[inline(never)]
+unsafe fn commit(config: &Config, g: u64, index: usize, found: Found) {
+    let front = Front::of(config);
+    // SAFETY: the caller's.
+    unsafe {
+        let (conflict, context) = (front.conflict(index), front.context(index));
+        let labels = &raw mut (*context).labels;
+        match found {
+            Found::Held(trap) => {
+                (&raw mut (*labels)[1]).copy_from_nonoverlapping(&raw const (*trap).labels, 1);
+            }
+            _ => fill_labels(config, conflict, &raw mut (*labels)[1]),
+        }
+        copy_labels(config, g, &raw mut (*labels)[0]);
+        copy_made(front, conflict, &raw mut (*context).made);
         fence(Ordering::Release);
         write_volatile(&raw mut (*conflict).state, CONFLICT_COMMITTED);
     }
@@ -547,6 +599,32 @@ unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Side) -
         pcs.add(WALKED_PCS).write_bytes(0, RECORD_PCS);
     }
     true
+}
+
+/// Copies the labels of the goroutine that was found inside its operation: they are those of the operation
+/// as long as it lasts.
+///
+/// # Safety
+/// `conflict` and `labels` lie in the front.
+#[inline(always)]
+unsafe fn fill_labels(config: &Config, conflict: *mut Conflict, labels: *mut Labels) {
+    // SAFETY: the caller's.
+    unsafe {
+        let side = &raw mut (*conflict).sides[1];
+        let mark = Front::of(config).mark_of((*side).goid);
+        let g = read_volatile(&raw const (*mark).g);
+        if (*side).certainty != SIDE_INSIDE || g == 0 || read_at(g, config.g_goid) != (*side).goid {
+            return;
+        }
+        let depth = read_volatile(&raw const (*mark).depth);
+        copy_labels(config, g, labels);
+        fence(Ordering::Acquire);
+        let seen = Seen { g, depth };
+        if !(seen.holds(mark, (*conflict).map, side) && is_inside(mark)) {
+            (*labels).used = 0;
+            (*labels).left_out = 0;
+        }
+    }
 }
 
 /// What a mark said, while its pieces belonged together.

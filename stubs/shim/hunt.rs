@@ -9,6 +9,7 @@
 //! With no suspects known from earlier runs, the first operations at each place are held by chance.
 
 use crate::conflict::{Found, Front, GOID, fill_self, is_write, record_found};
+use crate::context::copy_labels;
 use crate::layout::*;
 use crate::occupancy::{Arrival, Entry, count, end_if_blocking, wait_at_the_door};
 use core::ptr::{read_volatile, write_volatile};
@@ -119,7 +120,7 @@ pub unsafe fn spring_trap(arrival: &Arrival<'_>, entry: &Entry) {
         if !conflicts || !is_set {
             return;
         }
-        let found = Found::Held(&raw const (*trap).side);
+        let found = Found::Held(trap);
         record_found(
             arrival.config,
             &arrival.here,
@@ -159,6 +160,11 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
             &raw mut (*trap).side,
         );
         (*trap).side.certainty = SIDE_HELD;
+        copy_labels(
+            arrival.config,
+            arrival.here.g,
+            &raw mut (*trap).labels,
+        );
         let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
         wait_at_the_door(arrival, hold, index + 1);
         AtomicU32::from_ptr(&raw mut (*trap).state).store(TRAP_SET, Ordering::Release);
