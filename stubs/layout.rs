@@ -11,6 +11,7 @@
 //            Place x PLACE_COUNT         program places under suspicion (hunt), by return address
 //            Context x CONFLICT_COUNT    what else is known about the conflict of the same number
 //            Record x MADE_COUNT         where maps were made, by map address
+//            u64 x LAST_COUNT            address of the mark last left (trace), by map address
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,
@@ -19,7 +20,7 @@
 /// First bytes of every ring file.
 pub const MAGIC: [u8; 8] = *b"goccring";
 /// Version of this layout; a reader refuses any other.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Most lanes a ring can have; a P with a higher id is counted in `Control::dropped_no_lane`.
 pub const MAX_LANES: usize = 256;
@@ -73,13 +74,22 @@ pub const LABEL_BYTES: usize = 220;
 pub const CONTEXTS_OFFSET: usize = PLACES_OFFSET + PLACE_COUNT * core::mem::size_of::<Place>();
 /// File offset of the table of where maps were made.
 pub const MADE_OFFSET: usize = CONTEXTS_OFFSET + CONFLICT_COUNT * core::mem::size_of::<Context>();
-/// Size of the front; a multiple of the page size.
-pub const FRONT_SIZE: usize = MADE_OFFSET + MADE_COUNT * core::mem::size_of::<Record>();
 
 /// The first of a map's two entries in the table of where maps were made.
 pub const fn made_index(map: u64) -> usize {
     2 * (map.wrapping_mul(MADE_HASH) >> (65 - MADE_COUNT.trailing_zeros())) as usize
 }
+/// Number of last marks: 2 to the power of `LAST_BITS`.
+pub const LAST_COUNT: usize = 1 << LAST_BITS;
+/// See `LAST_COUNT`.
+pub const LAST_BITS: u32 = 12;
+/// A map's last mark is at the highest bits of the low half of its address divided by 16, times this (2^32
+/// divided by the golden ratio).
+pub const LAST_MULTIPLIER: u32 = 0x9e37_79b1;
+/// File offset of the last marks.
+pub const LASTS_OFFSET: usize = MADE_OFFSET + MADE_COUNT * core::mem::size_of::<Record>();
+/// Size of the front; a multiple of the page size.
+pub const FRONT_SIZE: usize = LASTS_OFFSET + LAST_COUNT * 8;
 
 /// `Control::gate`: hooks do nothing.
 pub const GATE_DORMANT: u32 = 0;
@@ -95,6 +105,10 @@ pub const GATE_GUARD: u32 = 4;
 /// `Control::gate`: the first conflict ends the program.
 pub const GATE_BLOCK: u32 = 5;
 
+/// What a hook tells the shim of a place: the low half of a return address, the operation above it, and for
+/// `gocc_overlap` the number of a mark from this bit on.
+pub const PLACE_MARK_SHIFT: u32 = 40;
+
 /// Operation on a map, as stored in records.
 pub const OP_READ: u8 = 1;
 /// Assignment (`m[k] = v`, and taking the address of a slot to modify it).
@@ -107,6 +121,29 @@ pub const OP_CLEAR: u8 = 4;
 pub const OP_ITERATE: u8 = 5;
 /// `maps.Clone`.
 pub const OP_CLONE: u8 = 6;
+
+/// Goroutine and operation as `Record::who` and `Access::who` have them.
+pub const fn who(goid: u64, op: u8) -> u64 {
+    (goid & GOID) | (op as u64) << 48
+}
+
+/// The bits of a `who` that are the goroutine's id.
+pub const GOID: u64 = 0xffff_ffff_ffff;
+
+/// The operation in a `who`, as it is stored.
+pub const fn op_of(who: u64) -> u8 {
+    (who >> 48) as u8
+}
+
+/// The operation changes the map, so that it conflicts with every other one.
+pub const fn is_write(op: u8) -> bool {
+    matches!(op, OP_ASSIGN | OP_DELETE | OP_CLEAR)
+}
+
+/// Two operations on one map by different goroutines, at least one of which writes; each given as a `who`.
+pub const fn conflict(a: u64, b: u64) -> bool {
+    a & GOID != b & GOID && (is_write(op_of(a)) || is_write(op_of(b)))
+}
 
 /// Identity of the process, filled in by the init stub before the Go runtime starts.
 #[repr(C)]
@@ -187,16 +224,28 @@ pub struct Header {
 pub struct Control {
     /// One of `GATE_*`: every hook reads it first.
     pub gate: u32,
+    /// Counts the times that the gate came to another side of `GATE_TRACE`. Changes together with the gate
+    /// in one store of eight bytes: whoever reads both at once knows that in this epoch every operation
+    /// that registers with its map also takes that back.
+    pub epoch: u32,
     /// In observe mode one operation in this many per P is recorded.
     pub sample_period: u32,
     /// Lanes in use, as in the header; the hooks' bound on P ids.
     pub lane_count: u32,
+    /// Operations to record in a second in observe mode, for which `sample_period` is adapted; 0 for none.
+    pub rate: u32,
     /// Zero.
-    pub reserved0: [u32; 13],
+    pub reserved0: [u32; 11],
     /// The time-stamp counter when some P last looked: nearly free to read, and that old.
     pub clock: u64,
+    /// Time-stamp counter when the sampling period was last held against `rate`.
+    pub rate_since: u64,
+    /// Operations recorded since then.
+    pub rate_count: u32,
     /// Zero.
-    pub reserved1: [u64; 7],
+    pub reserved4: u32,
+    /// Zero.
+    pub reserved1: [u64; 5],
     /// Conflict records claimed so far; may exceed `CONFLICT_COUNT`, the excess was dropped.
     pub conflicts_claimed: u32,
     /// Zero.
@@ -244,6 +293,13 @@ pub struct Control {
     pub has_file: u32,
     /// Zero.
     pub reserved5: u32,
+    /// Time-stamp counter when the gate came to another side of `GATE_TRACE`, or was opened; 0 when it never
+    /// did. Marks that are older may never have been cleared: they do not prove that anybody is inside.
+    pub since: u64,
+    /// Time-stamp counter from which on holds earn their budget.
+    pub budget_since: u64,
+    /// `held_ticks` at that moment.
+    pub held_before: u64,
 }
 
 /// One lane: a ring of records with a single writer, the P it belongs to.
@@ -323,8 +379,11 @@ pub struct Mark {
     pub record: Record,
     /// Address of the goroutine's g.
     pub g: u64,
+    /// Counts the operations that were marked here in trace mode: what is read while it stays the same is of
+    /// one operation.
+    pub sequence: u32,
     /// Zero.
-    pub reserved1: u64,
+    pub reserved1: u32,
     /// `MARK_IDLE`, `MARK_INSIDE` or `MARK_CHANGING`.
     pub state: u32,
     /// The occupancy entry that it is counted in, plus one; 0 for none.
@@ -339,8 +398,8 @@ pub struct Mark {
     pub trap: u32,
     /// While `MARK_HELD`: 1 once the conflict it waits for was recorded.
     pub is_recorded: u32,
-    /// Zero.
-    pub reserved0: u32,
+    /// `Control::epoch` when hunt, block or guard left the mark.
+    pub epoch: u32,
     /// When it last yielded, time-stamp counter.
     pub yielded: u64,
     /// `Control::yields` then.
@@ -553,11 +612,22 @@ pub struct Occupancy {
     pub next: u32,
     /// The goroutine whose turn is next: whoever comes after it lets it go first. 0 for none.
     pub turn: u64,
+    /// `Control::epoch` that all of this is of.
+    pub epoch: u32,
     /// Zero.
-    pub reserved: [u64; 3],
+    pub reserved0: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
     /// The last accesses.
     pub history: [Access; HISTORY],
 }
+
+/// `Trap::state`: somebody is held there.
+pub const TRAP_SET: u32 = 1;
+/// `Trap::state`: a conflicting operation has come.
+pub const TRAP_SPRUNG: u32 = 2;
+/// `Trap::state`: being filled in.
+pub const TRAP_CLAIMED: u32 = 3;
 
 /// A goroutine held at a map's door.
 #[repr(C)]
@@ -572,7 +642,7 @@ pub struct Occupancy {
     )
 )]
 pub struct Trap {
-    /// 0 free, 1 set, 2 somebody walked in.
+    /// 0 free, else `TRAP_*` in the lowest two bits and the low 30 bits of `Control::epoch` above.
     pub state: u32,
     /// Zero.
     pub reserved0: u32,

@@ -4,22 +4,28 @@
 //! is entered in two ways only:
 //!
 //! - `gocc_init` once, at the executable's entry point, before the Go runtime exists;
-//! - `gocc_conflict`, `gocc_death`, `gocc_enter` and `gocc_leave` from a hook's slow path, on a goroutine's stack (or g0's), where
-//!   at least 800 bytes are free. A test proves the bound from the compiled code.
+//! - `gocc_conflict`, `gocc_overlap`, `gocc_death`, `gocc_enter`, `gocc_leave` and `gocc_sampled` from a hook's slow
+//!   path, on a goroutine's stack (or g0's), where at least 800 bytes are free. A test proves the bound from the compiled code.
 //!
 //! The build links it into one position-independent image with an entry in `.eh_frame` for every
 //! function, from which the patcher derives what Go's unwinder needs to know.
 #![no_std]
 #![no_main]
 
+#[path = "shim/arrival.rs"]
+mod arrival;
 #[path = "config.rs"]
 mod config;
 #[path = "shim/conflict.rs"]
 mod conflict;
 #[path = "shim/context.rs"]
 mod context;
+#[path = "shim/entry.rs"]
+mod entry;
 #[path = "shim/env.rs"]
 mod env;
+#[path = "shim/front.rs"]
+mod front;
 #[path = "shim/hunt.rs"]
 mod hunt;
 #[path = "shim/init.rs"]
@@ -29,8 +35,10 @@ mod init;
 mod layout;
 #[path = "shim/mem.rs"]
 mod mem;
-#[path = "shim/occupancy.rs"]
-mod occupancy;
+#[path = "shim/rate.rs"]
+mod rate;
+#[path = "shim/side.rs"]
+mod side;
 #[path = "shim/suspects.rs"]
 mod suspects;
 #[path = "shim/sys.rs"]

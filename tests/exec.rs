@@ -680,9 +680,11 @@ fn a_running_program_does_what_ctl_says() {
     for mode in ["guard", "hunt", "block"] {
         assert!(ctl(&["--mode", mode]).status.success(), "{mode}");
     }
-    let refused = ctl(&["--mode", "trace"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("cannot go back to trace"));
+    let back = ctl(&["--mode", "observe", "--rate", "500", "--wait", "7ms"]);
+    let shown = text(&back.stdout);
+    for row in ["observe\n", " 500 a second\n", " 7.000 ms\n"] {
+        assert!(shown.contains(row), "{row} is in\n{shown}");
+    }
     let refused = ctl(&["--hold", "3"]);
     assert_eq!(refused.status.code(), Some(2));
     let mut nobody = place.gocc();

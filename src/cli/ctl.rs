@@ -1,21 +1,23 @@
 use super::output;
 use crate::patch::Mode;
-use crate::ring::layout::{CONTROL_OFFSET, Control, GATE_TRACE};
+use crate::ring::layout::{CONTROL_OFFSET, Control, GATE_HUNT, GATE_TRACE};
 use crate::ring::{Ring, ring_files};
 use anyhow::{Context, bail};
+use memmap2::{MmapMut, MmapOptions};
 use std::fmt::Write;
 use std::fs::{File, OpenOptions};
 use std::mem::offset_of;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Show and change what a running program does
 ///
 /// Only the owner of its ring (and root) can. Without options it only shows. A change is in force
-/// with the program's next map operations. A program that was started with mode off has no ring; one
-/// in hunt, guard or block stays in one of these three.
+/// with the program's next map operations. A program that was started with mode off has no ring.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -33,12 +35,18 @@ pub struct CtlArgs {
     /// Observe: record one operation in so many per P
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     sample: Option<u32>,
+    /// Observe: record so many operations a second; 0 for none
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1 << 30))]
+    rate: Option<u32>,
     /// Hunt: how long an operation is held, as in 2ms
     #[arg(long, value_name = "D", value_parser = duration)]
     hold: Option<Duration>,
     /// Hunt: this close in time is a near miss, as in 100ms
     #[arg(long, value_name = "D", value_parser = duration)]
     window: Option<Duration>,
+    /// Guard: how long an operation waits for its turn, as in 10ms
+    #[arg(long, value_name = "D", value_parser = duration)]
+    wait: Option<Duration>,
     /// Hunt: share of the time for holding operations, %
     #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     budget: Option<u32>,
@@ -47,11 +55,11 @@ pub struct CtlArgs {
 pub fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let path = ring_of(&args.target, &args.dir)?;
     let ring = Ring::open(&path)?;
-    let writes = args.writes(&ring.control()?)?;
-    if !writes.is_empty() {
-        let file = open_to_change(&path)?;
-        for write in &writes {
-            write.apply(&file, &path)?;
+    let changes = args.changes(&ring.control()?)?;
+    if !changes.is_empty() {
+        let page = ControlPage::map(&path)?;
+        for change in &changes {
+            page.apply(change)?;
         }
     }
     output::to_stdout(table(&ring.control()?).as_bytes())?;
@@ -106,56 +114,128 @@ fn open_to_change(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// One aligned store into the control page. The program reads each field on its own, so that each
-/// change is whole.
+/// The control page of a ring that a program may be using.
+///
+/// Every store is aligned and whole. The program reads each field on its own, but for gate and epoch.
+struct ControlPage {
+    memory: MmapMut,
+    path: PathBuf,
+}
+
+impl ControlPage {
+    fn map(path: &Path) -> anyhow::Result<ControlPage> {
+        let file = open_to_change(path)?;
+        let mut options = MmapOptions::new();
+        options
+            .offset(CONTROL_OFFSET as u64)
+            .len(size_of::<Control>());
+        // SAFETY: the ring is whole (its reader has checked that) and nobody shortens it: its owner's programs
+        // only store into it. All access below is by atomic stores and loads.
+        let memory = unsafe { options.map_mut(&file) }
+            .with_context(|| format!("cannot change {}", path.display()))?;
+        Ok(ControlPage {
+            memory,
+            path: path.to_owned(),
+        })
+    }
+
+    fn word(&self, field: usize) -> &AtomicU32 {
+        // SAFETY: an aligned field inside the mapping, which lives as long as the reference, and is only
+        // accessed atomically.
+        unsafe { AtomicU32::from_ptr(self.memory.as_ptr().add(field).cast_mut().cast()) }
+    }
+
+    fn long(&self, field: usize) -> &AtomicU64 {
+        // SAFETY: as for `word`.
+        unsafe { AtomicU64::from_ptr(self.memory.as_ptr().add(field).cast_mut().cast()) }
+    }
+
+    fn apply(&self, change: &Change) -> anyhow::Result<()> {
+        match change {
+            Change::Word(field, value) => self.word(*field).store(*value, Relaxed),
+            Change::Long(field, value) => self.long(*field).store(*value, Relaxed),
+            Change::Gate(gate) => self.set_gate(*gate)?,
+        }
+        Ok(())
+    }
+
+    /// Moves the gate. Where operations begun under the old one may end without taking back what says that they
+    /// are inside, an epoch begins: whatever was left in an earlier one proves nothing any more.
+    fn set_gate(&self, gate: u32) -> anyhow::Result<()> {
+        const GATE_AND_EPOCH: usize = offset_of!(Control, gate);
+        let both = self.long(GATE_AND_EPOCH);
+        let found = both.load(SeqCst);
+        // The low half is the gate, the high half the epoch: the layout is little-endian.
+        let (old, epoch) = (found as u32, (found >> 32) as u32);
+        if old == gate {
+            return Ok(());
+        }
+        let stays_managed = old > GATE_TRACE && gate > GATE_TRACE;
+        let epoch = epoch.wrapping_add(u32::from(!stays_managed));
+        let since = self.long(offset_of!(Control, since));
+        let before = since.load(SeqCst);
+        if !stays_managed {
+            // While the gate moves, nobody is believed to be inside.
+            since.store(u64::MAX, SeqCst);
+        }
+        let new = u64::from(gate) | u64::from(epoch) << 32;
+        if both.compare_exchange(found, new, SeqCst, SeqCst).is_err() {
+            since.store(before, SeqCst);
+            bail!(
+                "cannot change {}: somebody else is changing it too (try again)",
+                self.path.display()
+            );
+        }
+        if !stays_managed {
+            let now = time_stamp_counter();
+            self.long(offset_of!(Control, clock)).fetch_max(now, SeqCst);
+            since.store(now, SeqCst);
+        }
+        Ok(())
+    }
+}
+
+/// A change of the control page.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
     Word(usize, u32),
     Long(usize, u64),
-}
-
-impl Change {
-    fn apply(&self, file: &File, path: &Path) -> anyhow::Result<()> {
-        let at = |field: usize| (CONTROL_OFFSET + field) as u64;
-        let written = match self {
-            Change::Word(field, value) => file.write_all_at(&value.to_le_bytes(), at(*field)),
-            Change::Long(field, value) => file.write_all_at(&value.to_le_bytes(), at(*field)),
-        };
-        written.with_context(|| format!("cannot change {}", path.display()))
-    }
+    /// The mode.
+    Gate(u32),
 }
 
 impl CtlArgs {
-    fn writes(&self, control: &Control) -> anyhow::Result<Vec<Change>> {
-        if let Some(mode) = self.mode {
-            check_change(control.gate, mode)?;
-        }
+    fn changes(&self, control: &Control) -> anyhow::Result<Vec<Change>> {
         let word = |field, value: Option<u32>| value.map(|value| Change::Word(field, value));
         let long = |field, value: Option<Duration>| -> anyhow::Result<Option<Change>> {
             let ticks = value.map(|value| ticks(value, control)).transpose()?;
             Ok(ticks.map(|ticks| Change::Long(field, ticks)))
         };
-        let changes = [
+        // A fixed period and a rate exclude each other: the later word counts.
+        let rate = self.rate.or(self.sample.map(|_| 0));
+        let mut changes = vec![
             long(offset_of!(Control, hold_ticks), self.hold)?,
             long(offset_of!(Control, window_ticks), self.window)?,
+            long(offset_of!(Control, wait_ticks), self.wait)?,
             word(offset_of!(Control, budget_percent), self.budget),
+            word(offset_of!(Control, rate), rate),
             word(offset_of!(Control, sample_period), self.sample),
-            // The mode last: what it uses is in place by then.
-            word(offset_of!(Control, gate), self.mode.map(Mode::gate)),
         ];
+        if self.mode == Some(Mode::Hunt) && control.gate != GATE_HUNT {
+            // What the program did before has earned nothing.
+            changes.push(Some(Change::Long(
+                offset_of!(Control, budget_since),
+                time_stamp_counter(),
+            )));
+            changes.push(Some(Change::Long(
+                offset_of!(Control, held_before),
+                control.held_ticks,
+            )));
+        }
+        // The mode last: what it uses is in place by then.
+        changes.push(self.mode.map(|mode| Change::Gate(mode.gate())));
         Ok(changes.into_iter().flatten().collect())
     }
-}
-
-/// In hunt, guard and block an operation registers with its map, and its end takes that back, but not
-/// when another mode has come meanwhile. What stayed registered would be taken for a conflict later.
-fn check_change(gate: u32, mode: Mode) -> anyhow::Result<()> {
-    if gate > GATE_TRACE && mode.gate() <= GATE_TRACE {
-        bail!(
-            "a program in mode hunt, guard or block cannot go back to {mode}: operations that have begun would never end for gocc (it can change among hunt, guard and block)"
-        );
-    }
-    Ok(())
 }
 
 fn ticks(time: Duration, control: &Control) -> anyhow::Result<u64> {
@@ -180,6 +260,19 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn rate(control: &Control) -> String {
+    match control.rate {
+        0 => "not set".to_owned(),
+        rate => format!("{rate} a second"),
+    }
+}
+
+/// The clock of the hooks (stubs/shim/sys.rs).
+fn time_stamp_counter() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction; no other can run what gocc patches.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
 fn table(control: &Control) -> String {
     let mode = Mode::ALL
         .into_iter()
@@ -191,6 +284,7 @@ fn table(control: &Control) -> String {
     let rows = [
         ("mode", mode.map_or("unknown", Mode::name).to_owned()),
         ("sample", format!("1 in {}", control.sample_period)),
+        ("rate", rate(control)),
         ("hold", time(control.hold_ticks)),
         ("window", time(control.window_ticks)),
         ("wait", time(control.wait_ticks)),

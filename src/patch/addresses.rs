@@ -21,6 +21,10 @@ pub struct Addresses {
     pub enter: Vaddr,
     /// `gocc_leave`.
     pub leave: Vaddr,
+    /// `gocc_overlap`.
+    pub overlap: Vaddr,
+    /// `gocc_sampled`.
+    pub sampled: Vaddr,
     /// The injected moduledata.
     pub moduledata: Vaddr,
     /// `runtime.firstmoduledata.next`.
@@ -61,6 +65,14 @@ impl Addresses {
     /// The first lane header.
     pub fn lane_headers(&self) -> Vaddr {
         self.in_front(layout::LANE_HEADERS_OFFSET)
+    }
+    /// `Control::rate`
+    pub fn rate(&self) -> Vaddr {
+        self.in_control(offset_of!(Control, rate))
+    }
+    /// The first of the last marks.
+    pub fn lasts(&self) -> Vaddr {
+        self.in_front(layout::LASTS_OFFSET)
     }
     /// The first mark.
     pub fn marks(&self) -> Vaddr {

@@ -302,14 +302,27 @@ impl Emitter<'_> {
         target: Vaddr,
         arguments: impl Fn(&mut Assembler) -> Result,
     ) -> Result {
+        self.call_shim_keeping(asm, &[], target, arguments)
+    }
+
+    /// The same; an even number of other registers survives too.
+    fn call_shim_keeping(
+        &self,
+        asm: &mut Assembler,
+        also: &[AsmRegister64],
+        target: Vaddr,
+        arguments: impl Fn(&mut Assembler) -> Result,
+    ) -> Result {
         let mut aligned = asm.code.create_label();
         let mut after = asm.code.create_label();
+        let saved = [&[rax, rcx, rdi], also].concat();
+        let saved_and_padding = [&[rax], &saved[..]].concat();
         asm.code.test(spl, 8)?;
         asm.code.je(aligned)?;
-        self.call_with_saved(asm, target, &[rax, rcx, rdi], &arguments)?;
+        self.call_with_saved(asm, target, &saved, &arguments)?;
         asm.code.jmp(after)?;
         asm.code.set_label(&mut aligned)?;
-        self.call_with_saved(asm, target, &[rax, rax, rcx, rdi], &arguments)?;
+        self.call_with_saved(asm, target, &saved_and_padding, &arguments)?;
         asm.code.set_label(&mut after)?;
         asm.code.xorps(xmm15, xmm15)
     }
@@ -383,6 +396,8 @@ impl OperationHook<'_> {
         let mut trace = self.asm.code.create_label();
         let mut managed = self.asm.code.create_label();
         let mut record = self.asm.code.create_label();
+        let mut adapt = self.asm.code.create_label();
+        let mut adapted = self.asm.code.create_label();
         let addresses = self.emitter.addresses;
         self.asm.compare32(addresses.gate(), 0)?;
         self.asm.code.je(self.done)?;
@@ -398,16 +413,20 @@ impl OperationHook<'_> {
         self.asm.code.jae(trace)?;
         if self.operation.writes() {
             self.skip_private()?;
-            self.leave_mark()?;
+            self.leave_mark(false)?;
         }
-        self.sample(record)?;
+        self.sample(record, adapt, &mut adapted)?;
         self.asm.code.set_label(&mut self.done)?;
         self.asm.code.jmp(back.0)?;
         self.asm.code.set_label(&mut trace)?;
         self.skip_private()?;
-        self.leave_mark()?;
+        self.leave_mark(true)?;
+        self.meet_last()?;
         self.asm.code.set_label(&mut record)?;
         self.trace_record(back)?;
+        self.asm.code.set_label(&mut adapt)?;
+        self.adapt_period()?;
+        self.asm.code.jmp(adapted)?;
         self.asm.code.set_label(&mut managed)?;
         self.ask_for_entry(start)?;
         self.asm.code.set_label(&mut conflict)?;
@@ -455,8 +474,12 @@ impl OperationHook<'_> {
     }
 
     /// The goroutine's mark says: inside this operation.
-    fn leave_mark(&mut self) -> Result {
+    fn leave_mark(&mut self, is_traced: bool) -> Result {
         self.emitter.find_mark(&mut self.asm)?;
+        if is_traced {
+            let sequence = offset_of!(Mark, sequence);
+            self.asm.code.inc(dword_ptr(r10 + sequence))?;
+        }
         let state = offset_of!(Mark, state);
         self.asm
             .code
@@ -528,7 +551,8 @@ impl OperationHook<'_> {
     }
 
     /// In observe mode: every Nth operation of this P is recorded as in trace mode.
-    fn sample(&mut self, record: CodeLabel) -> Result {
+    /// Before the next count begins, `gocc_sampled` may adapt its length.
+    fn sample(&mut self, record: CodeLabel, adapt: CodeLabel, adapted: &mut CodeLabel) -> Result {
         let done = self.done;
         self.find_lane(done, done)?;
         if self.operation.writes() {
@@ -538,6 +562,9 @@ impl OperationHook<'_> {
             .code
             .dec(dword_ptr(r12 + offset_of!(LaneHeader, countdown)))?;
         self.asm.code.jg(done)?;
+        self.asm.compare32(self.emitter.addresses.rate(), 0)?;
+        self.asm.code.jne(adapt)?;
+        self.asm.code.set_label(adapted)?;
         self.asm
             .load32(r13d, self.emitter.addresses.sample_period())?;
         self.asm
@@ -547,6 +574,68 @@ impl OperationHook<'_> {
             self.skip_private()?;
         }
         self.asm.code.jmp(record)
+    }
+
+    /// Calls `gocc_sampled`; R10, R11 and R12 survive.
+    fn adapt_period(&mut self) -> Result {
+        let sampled = self.emitter.addresses.sampled;
+        let also = [r10, r11];
+        self.emitter
+            .call_shim_keeping(&mut self.asm, &also, sampled, |_| Ok(()))
+    }
+
+    /// In trace mode every operation has a mark from its entry to its exit. The mark at R10 becomes the
+    /// last one of the map in R11; the one that was it before may say that another goroutine is inside. If
+    /// one of the two operations writes, they overlap: the shim makes sure. R11 survives, R10 is the mark again.
+    fn meet_last(&mut self) -> Result {
+        let mut nobody = self.asm.code.create_label();
+        let asm = &mut self.asm;
+        asm.code.mov(rdx, r11)?;
+        asm.code.shr(rdx, 4)?;
+        asm.code
+            .imul_3(edx, edx, layout::LAST_MULTIPLIER.cast_signed())?;
+        asm.code.shr(edx, 32 - layout::LAST_BITS)?;
+        asm.lea(r13, self.emitter.addresses.lasts())?;
+        asm.code.mov(r9, qword_ptr(r13 + rdx * 8))?;
+        asm.code.mov(qword_ptr(r13 + rdx * 8), r10)?;
+        asm.code.test(r9, r9)?;
+        asm.code.je(nobody)?;
+        asm.code.cmp(r9, r10)?;
+        asm.code.je(nobody)?;
+        asm.code.cmp(qword_ptr(r9 + offset_of!(Record, map)), r11)?;
+        asm.code.jne(nobody)?;
+        asm.code
+            .cmp(dword_ptr(r9 + offset_of!(Mark, state)), layout::MARK_INSIDE)?;
+        asm.code.jne(nobody)?;
+        if !self.operation.writes() {
+            // Codes of operations that write lie side by side.
+            let operation = byte_ptr(r9 + offset_of!(Record, who) + 6);
+            asm.code.mov(dl, operation)?;
+            asm.code.sub(dl, i32::from(layout::OP_ASSIGN))?;
+            asm.code
+                .cmp(dl, i32::from(layout::OP_CLEAR - layout::OP_ASSIGN))?;
+            asm.code.ja(nobody)?;
+        }
+        self.report_overlap()?;
+        self.asm.code.set_label(&mut nobody)?;
+        self.asm.code.zero_bytes()
+    }
+
+    /// The slow path: the mark at R9 says that somebody is inside.
+    fn report_overlap(&mut self) -> Result {
+        self.asm.code.mov(r12, r11)?;
+        self.asm.lea(rdx, self.emitter.addresses.marks())?;
+        self.asm.code.sub(r9, rdx)?;
+        // The mark's number lies above the operation.
+        self.asm.code.shl(
+            r9,
+            layout::PLACE_MARK_SHIFT - size_of::<Mark>().trailing_zeros(),
+        )?;
+        self.asm.code.mov(rdx, place(self.operation))?;
+        self.asm.code.or(rdx, r9)?;
+        self.call_with_place_of(self.emitter.addresses.overlap)?;
+        self.asm.code.mov(r11, r12)?;
+        self.emitter.find_mark(&mut self.asm)
     }
 
     /// The mark at R10 becomes the current one of the lane at R12: who notices a conflict looks there
@@ -640,9 +729,14 @@ impl OperationHook<'_> {
 
     /// Calls `gocc_conflict` or `gocc_enter` for the map in R11; what it returns is in R13.
     fn call_with_place(&mut self, target: Vaddr) -> Result {
+        self.asm.code.mov(rdx, place(self.operation))?;
+        self.call_with_place_of(target)
+    }
+
+    /// The same, RDX being the place without its return address.
+    fn call_with_place_of(&mut self, target: Vaddr) -> Result {
         let iterator = self.emitter.layout.iter_type;
         let map_type = self.map_type;
-        self.asm.code.mov(rdx, place(self.operation))?;
         self.asm.code.mov(esi, dword_ptr(rsp))?;
         self.asm.code.or(rsi, rdx)?;
         self.asm.code.mov(rdx, r11)?;

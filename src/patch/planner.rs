@@ -183,6 +183,8 @@ fn addresses(base: Vaddr, shim: &Shim, next_moduledata: Vaddr) -> Result<Address
         init: in_shim("gocc_init")?,
         conflict: in_shim("gocc_conflict")?,
         death: in_shim("gocc_death")?,
+        overlap: in_shim("gocc_overlap")?,
+        sampled: in_shim("gocc_sampled")?,
         enter: in_shim("gocc_enter")?,
         leave: in_shim("gocc_leave")?,
         moduledata: Vaddr(data_start(base).0 + MODULEDATA_OFFSET),

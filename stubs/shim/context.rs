@@ -4,7 +4,7 @@
 //! goroutine's are read. So every address is tried before it is followed, and all loops are bounded.
 
 use crate::config::{Config, LABELS_LIST, LABELS_MAP};
-use crate::conflict::{Front, read_at};
+use crate::front::{Front, read_at};
 use crate::layout::*;
 use crate::sys;
 use core::ptr::read_volatile;

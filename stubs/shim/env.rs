@@ -84,6 +84,8 @@ pub struct Options {
     pub lane_size: u64,
     pub exit_code: u32,
     pub sample_period: u32,
+    /// Operations to record in a second; 0 for none.
+    pub rate: u32,
     /// How long hunt holds an operation, nanoseconds.
     pub hold_ns: u64,
     /// How close in time two operations are a near miss, nanoseconds.
@@ -109,6 +111,7 @@ impl Options {
             lane_size: u64::from(config.default_lane_size),
             exit_code: config.default_exit_code,
             sample_period: config.sample_period,
+            rate: 0,
             hold_ns: 2_000_000,
             window_ns: 100_000_000,
             wait_ns: 10_000_000,
@@ -165,6 +168,7 @@ impl Options {
             b"wait" => set_duration(value, &mut self.wait_ns),
             b"budget" => set_u32(value, &mut self.budget_percent, 10_000),
             b"seed" => set_u32(value, &mut self.seed, u64::from(u32::MAX)),
+            b"rate" => set_u32(value, &mut self.rate, 1 << 30),
             b"ring" => set_number(value, &mut self.lane_size),
             b"exitcode" => set_u32(value, &mut self.exit_code, 255),
             b"sample" => {

@@ -8,16 +8,17 @@
 //!
 //! With no suspects known from earlier runs, the first operations at each place are held by chance.
 
-use crate::conflict::{Found, Front, GOID, fill_self, is_write, record_found};
+use crate::arrival::{Arrival, end_if_blocking, wait_at_the_door};
+use crate::conflict::{Found, record_found};
 use crate::context::copy_labels;
+use crate::entry::Entry;
+use crate::front::{Front, count};
 use crate::layout::*;
-use crate::occupancy::{Arrival, Entry, count, end_if_blocking, wait_at_the_door};
+use crate::side::fill_self;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const TRAP_FREE: u32 = 0;
-const TRAP_SET: u32 = 1;
-const TRAP_SPRUNG: u32 = 2;
 
 /// Certain to be held, in `Place::chance`.
 const CERTAIN: u32 = 1024;
@@ -40,7 +41,8 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
             return false;
         };
         let trap = arrival.front.trap(index as usize);
-        let is_sprung = read_volatile(&raw const (*trap).state) == TRAP_SPRUNG;
+        let is_sprung =
+            read_volatile(&raw const (*trap).state) == state_word(TRAP_SPRUNG, arrival.regime.epoch);
         if !is_sprung && arrival.now < read_volatile(&raw const (*arrival.mark).deadline) {
             return true;
         }
@@ -63,13 +65,19 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
 unsafe fn take_down(arrival: &Arrival<'_>, trap: *mut Trap, index: u32) {
     // SAFETY: the caller's.
     unsafe {
-        if let Some(entry) = Entry::lock_patiently(arrival.front, arrival.map) {
+        let epoch = arrival.regime.epoch;
+        if let Some(entry) = Entry::lock_patiently(arrival.front, arrival.map, epoch) {
             if (*entry.0).trap == index + 1 {
                 (*entry.0).trap = 0;
             }
             entry.unlock();
         }
-        AtomicU32::from_ptr(&raw mut (*trap).state).store(TRAP_FREE, Ordering::Release);
+        // In a later epoch it may be somebody else's.
+        let state = AtomicU32::from_ptr(&raw mut (*trap).state);
+        for own in [TRAP_SET, TRAP_SPRUNG] {
+            let own = state_word(own, epoch);
+            let _ = state.compare_exchange(own, TRAP_FREE, Ordering::Release, Ordering::Relaxed);
+        }
     }
 }
 
@@ -113,11 +121,10 @@ pub unsafe fn spring_trap(arrival: &Arrival<'_>, entry: &Entry) {
         };
         let trap = arrival.front.trap(index as usize);
         let held = &(*trap).side;
-        let conflicts =
-            held.goid != arrival.here.goid && (is_write(held.op) || is_write(arrival.here.op));
-        let is_set =
-            read_volatile(&raw const (*trap).state) == TRAP_SET && (*trap).map == arrival.map;
-        if !conflicts || !is_set {
+        let set = state_word(TRAP_SET, arrival.regime.epoch);
+        let is_set = read_volatile(&raw const (*trap).state) == set && (*trap).map == arrival.map;
+        let here = who(arrival.here.goid, arrival.here.op);
+        if !is_set || !conflict(who(held.goid, held.op), here) {
             return;
         }
         let found = Found::Held(trap);
@@ -130,7 +137,9 @@ pub unsafe fn spring_trap(arrival: &Arrival<'_>, entry: &Entry) {
             found,
         );
         end_if_blocking(arrival);
-        AtomicU32::from_ptr(&raw mut (*trap).state).store(TRAP_SPRUNG, Ordering::Release);
+        let state = AtomicU32::from_ptr(&raw mut (*trap).state);
+        let sprung = state_word(TRAP_SPRUNG, arrival.regime.epoch);
+        let _ = state.compare_exchange(set, sprung, Ordering::Release, Ordering::Relaxed);
     }
 }
 
@@ -147,7 +156,8 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         if (*entry.0).trap != 0 || choice == Choice::No || !is_affordable(arrival, choice) {
             return false;
         }
-        let Some(index) = claim_trap(arrival.front) else {
+        let epoch = arrival.regime.epoch;
+        let Some(index) = claim_trap(arrival.front, epoch) else {
             return false;
         };
         let trap = arrival.front.trap(index as usize);
@@ -167,7 +177,8 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         );
         let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
         wait_at_the_door(arrival, hold, index + 1);
-        AtomicU32::from_ptr(&raw mut (*trap).state).store(TRAP_SET, Ordering::Release);
+        let set = state_word(TRAP_SET, epoch);
+        AtomicU32::from_ptr(&raw mut (*trap).state).store(set, Ordering::Release);
         // Only now may others see it.
         (*entry.0).trap = index + 1;
         count(&raw mut (*arrival.front.control()).holds);
@@ -181,23 +192,27 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
     }
 }
 
-/// A free trap, claimed; in the claimed state nobody else looks at it.
+/// `Trap::state` in an epoch.
+fn state_word(state: u32, epoch: u32) -> u32 {
+    state | epoch << 2
+}
+
+/// A free trap, claimed; in the claimed state nobody else looks at it. Free are also those that were set in
+/// another epoch and never taken down; whoever is about to set one in another epoch will finish that.
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn claim_trap(front: Front) -> Option<u32> {
-    const TRAP_CLAIMED: u32 = 3;
+unsafe fn claim_trap(front: Front, epoch: u32) -> Option<u32> {
     (0..TRAP_COUNT as u32).find(|index| {
         // SAFETY: traps lie in the front.
         let state = unsafe { AtomicU32::from_ptr(&raw mut (*front.trap(*index as usize)).state) };
-        state
-            .compare_exchange(
-                TRAP_FREE,
-                TRAP_CLAIMED,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        let found = state.load(Ordering::Relaxed);
+        let is_left_over = found & 3 != TRAP_CLAIMED && found >> 2 != epoch & u32::MAX >> 2;
+        let claimed = state_word(TRAP_CLAIMED, epoch);
+        (found == TRAP_FREE || is_left_over)
+            && state
+                .compare_exchange(found, claimed, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
     })
 }
 
@@ -213,11 +228,11 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
             read_volatile(&raw const (*arrival.front.control()).window_ticks) >> TIME_SHIFT;
         let time = (arrival.now >> TIME_SHIFT) as u32;
         let entry = &mut *entry.0;
+        let here = who(arrival.here.goid, arrival.here.op);
         for access in &entry.history {
-            let other_op = (access.who >> 48) as u8;
+            let other_op = op_of(access.who);
             let is_near = u64::from(time.wrapping_sub(access.time)) <= window;
-            let is_other = access.who != 0 && access.who & GOID != arrival.here.goid;
-            if is_other && is_near && (is_write(other_op) || is_write(arrival.here.op)) {
+            if access.who != 0 && is_near && conflict(access.who, here) {
                 suspect(
                     arrival.front,
                     arrival.here.return_pc,
@@ -229,7 +244,7 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
         }
         let next = entry.next as usize % HISTORY;
         entry.history[next] = Access {
-            who: arrival.here.goid | u64::from(arrival.here.op) << 48,
+            who: here,
             pc: arrival.here.return_pc,
             time,
         };
@@ -341,14 +356,15 @@ unsafe fn is_affordable(arrival: &Arrival<'_>, choice: Choice) -> bool {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
-        let start = read_volatile(&raw const (*arrival.front.header()).tsc);
+        let start = read_volatile(&raw const (*control).budget_since);
         let budget = u64::from(read_volatile(&raw const (*control).budget_percent));
         let earned = arrival.now.saturating_sub(start) / 100 * budget;
         // Suspects have an allowance of their own, which exploring cannot use up.
         let allowances = if choice == Choice::Suspect { 2 } else { 1 };
         let allowance =
             allowances * ALLOWANCE_MS * read_volatile(&raw const (*control).ticks_per_ms);
-        let spent = read_volatile(&raw const (*control).held_ticks);
+        let spent = read_volatile(&raw const (*control).held_ticks)
+            .saturating_sub(read_volatile(&raw const (*control).held_before));
         budget != 0
             && spent.saturating_add(read_volatile(&raw const (*control).hold_ticks))
                 <= earned.saturating_add(allowance)

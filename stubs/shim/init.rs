@@ -5,7 +5,7 @@
 use crate::config::Config;
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::layout::{
-    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, GATE_HUNT, Header,
+    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header,
     LANE_HEADERS_OFFSET, LaneHeader, MAGIC, MAX_LANES,
 };
 use crate::suspects;
@@ -205,8 +205,11 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     // SAFETY: the control page lies there.
     let control = unsafe { &mut *((front + CONTROL_OFFSET) as *mut Control) };
     control.sample_period = options.sample_period;
+    control.rate = options.rate;
+    control.rate_since = header.tsc;
     control.lane_count = shape.lanes;
     control.clock = header.tsc;
+    control.budget_since = header.tsc;
     let ticks_per_ms = ticks_per_ms(header.monotonic_ns, header.tsc);
     let ticks = |ns: u64| (ns / 1000).saturating_mul(ticks_per_ms) / 1000;
     control.ticks_per_ms = ticks_per_ms;
@@ -215,9 +218,8 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     control.window_ticks = ticks(options.window_ns);
     control.budget_percent = options.budget_percent;
     control.seed = options.seed;
-    if options.gate == GATE_HUNT {
-        suspects::read(config, options);
-    }
+    // Also in other modes: hunt may be switched on later.
+    suspects::read(config, options);
     // SAFETY: aligned, in the mapped header.
     unsafe { AtomicU32::from_ptr(&raw mut header.ready) }.store(1, Ordering::Release);
 }

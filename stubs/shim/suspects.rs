@@ -3,8 +3,8 @@
 //! the program was built anew. Its first line names the executable that the addresses are of.
 
 use crate::config::Config;
-use crate::conflict::Front;
 use crate::env::{Options, complain};
+use crate::front::Front;
 use crate::hunt;
 use crate::sys;
 

@@ -1,8 +1,7 @@
-//! Hunt, block and guard: who is inside which map.
+//! The arrival of an operation at its map's door, in hunt, block and guard.
 //!
-//! Every operation registers in the entry of its map: readers are counted, a writer is named. Whoever
-//! finds an operation there that conflicts with its own has found a conflict: its own goroutine is at
-//! the door, the other inside. It then waits for its turn by yielding: `gocc_enter` answers
+//! Whoever finds an operation in the map's entry that conflicts with its own has found a conflict: its own
+//! goroutine is at the door, the other inside. It then waits for its turn by yielding: `gocc_enter` answers
 //! [`YIELD`], the hook enters the scheduler through the function's own stack check, and when the
 //! goroutine runs again the hook starts over. What must survive the yield is in the goroutine's mark.
 //!
@@ -11,12 +10,15 @@
 //! ahead untracked and is counted.
 
 use crate::config::Config;
-use crate::conflict::{Found, Front, GOID, Here, Other, is_write, read_at, record_found};
+use crate::conflict::{Found, record_found};
+use crate::entry::{Entry, Opponent};
+use crate::front::{Front, Regime, count, read_at};
 use crate::hunt;
 use crate::layout::*;
+use crate::side::{Here, Other};
 use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// The hook goes on into the function.
 pub const PROCEED: u32 = 0;
@@ -32,6 +34,8 @@ pub struct Arrival<'a> {
     pub map_type: u64,
     pub mark: *mut Mark,
     pub now: u64,
+    /// Read once: what happens to one arrival happens in one epoch.
+    pub regime: Regime,
     /// The goroutine was here before, and yielded.
     pub is_back: bool,
 }
@@ -51,17 +55,18 @@ pub unsafe extern "C" fn gocc_enter(
 ) -> u32 {
     // SAFETY: the caller's.
     unsafe {
-        if !may_yield(config, g) {
+        let front = Front::of(config);
+        let regime = front.regime();
+        if !regime.is_managed() || !may_yield(config, g) {
             return PROCEED;
         }
-        let front = Front::of(config);
         let here = Here::new(config, place, g, frame);
         let mark = front.mark_of(here.goid);
-        let state = read_volatile(&raw const (*mark).state);
+        let state = state_in(regime, mark);
         let is_own = read_volatile(&raw const (*mark).record.who) & GOID == here.goid;
         if state != MARK_IDLE
             && !(is_own && state == MARK_HELD)
-            && !is_stale(front, mark, is_own, config, &here)
+            && !is_abandoned(front, mark, is_own, config, &here)
         {
             // An operation inside another one of the same goroutine, or a mark that two goroutines share.
             return if is_own {
@@ -80,8 +85,25 @@ pub unsafe extern "C" fn gocc_enter(
             map_type,
             mark,
             now: sys::tsc(),
+            regime,
             is_back,
         })
+    }
+}
+
+/// The state of a mark. One of an earlier epoch says nothing any more: its operation may have ended
+/// while nobody kept track.
+///
+/// # Safety
+/// The mark must lie in the front.
+unsafe fn state_in(regime: Regime, mark: *mut Mark) -> u32 {
+    // SAFETY: the caller's.
+    unsafe {
+        if read_volatile(&raw const (*mark).epoch) == regime.epoch {
+            read_volatile(&raw const (*mark).state)
+        } else {
+            MARK_IDLE
+        }
     }
 }
 
@@ -122,12 +144,12 @@ unsafe fn may_yield(config: &Config, g: u64) -> bool {
     }
 }
 
-/// A mark whose operation is known to be over: it was left by a goroutine that did not pass an exit,
-/// because the mode changed meanwhile.
+/// The goroutine's own mark, of an operation that was called from where the present one is, or from
+/// deeper: that operation is over, although it did not pass an exit.
 ///
 /// # Safety
 /// The mark must lie in the front.
-unsafe fn is_stale(
+unsafe fn is_abandoned(
     front: Front,
     mark: *mut Mark,
     is_own: bool,
@@ -137,11 +159,11 @@ unsafe fn is_stale(
     // SAFETY: the caller's.
     unsafe {
         let outer = read_volatile(&raw const (*mark).depth);
-        let stale = is_own && outer >= here.depth(config);
-        if stale {
+        let is_over = is_own && outer >= here.depth(config);
+        if is_over {
             release(front, mark);
         }
-        stale
+        is_over
     }
 }
 
@@ -153,7 +175,7 @@ unsafe fn arrive(arrival: &Arrival<'_>) -> u32 {
         if arrival.is_back && hunt::is_held(arrival) {
             return hold_on(arrival, false);
         }
-        let Some(entry) = Entry::lock(arrival.front, arrival.map) else {
+        let Some(entry) = Entry::lock(arrival.front, arrival.map, arrival.regime.epoch) else {
             return wait_for_entry(arrival);
         };
         match entry.opponent(arrival) {
@@ -208,7 +230,7 @@ unsafe fn has_waited_enough(arrival: &Arrival<'_>, opponent: &Opponent) -> bool 
 ///
 /// # Safety
 /// As for `gocc_enter`.
-unsafe fn is_being_written(config: &Config, map: u64) -> bool {
+pub unsafe fn is_being_written(config: &Config, map: u64) -> bool {
     let flags = map + u64::from(config.map_writing);
     // SAFETY: the map is live.
     unsafe { u32::from((flags as *const u8).read_volatile()) & config.map_writing_mask != 0 }
@@ -291,7 +313,7 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
 unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry) -> u32 {
     // SAFETY: the caller's.
     unsafe {
-        if read_volatile(&raw const (*arrival.front.control()).gate) == GATE_HUNT {
+        if arrival.regime.gate == GATE_HUNT {
             hunt::spring_trap(arrival, &entry);
             if !arrival.is_back && hunt::set_trap(arrival, &entry) {
                 entry.unlock();
@@ -318,19 +340,12 @@ unsafe fn go_inside(arrival: &Arrival<'_>, entry: &Entry) {
     // SAFETY: the mark is this goroutine's, the entry locked.
     unsafe {
         fill_mark(arrival);
-        write_volatile(
-            &raw mut (*arrival.mark).occupancy,
-            entry.index(arrival.front) + 1,
-        );
+        write_volatile(&raw mut (*arrival.mark).occupancy, 1);
         write_volatile(&raw mut (*arrival.mark).trap, 0);
         fence(Ordering::Release);
         write_volatile(&raw mut (*arrival.mark).state, MARK_INSIDE);
         entry.end_turn(arrival.here.goid);
-        if is_write(arrival.here.op) {
-            (*entry.0).writer = arrival.here.goid;
-        } else {
-            entry.add_reader(arrival.here.goid);
-        }
+        entry.add(who(arrival.here.goid, arrival.here.op));
     }
 }
 
@@ -363,10 +378,7 @@ unsafe fn fill_mark(arrival: &Arrival<'_>) {
     unsafe {
         write_volatile(&raw mut (*mark).state, MARK_CHANGING);
         write_volatile(&raw mut (*mark).record.map, arrival.map);
-        write_volatile(
-            &raw mut (*mark).record.who,
-            here.goid | u64::from(here.op) << 48,
-        );
+        write_volatile(&raw mut (*mark).record.who, who(here.goid, here.op));
         write_volatile(&raw mut (*mark).record.clock, arrival.now);
         write_volatile(
             &raw mut (*mark).record.seed,
@@ -376,6 +388,7 @@ unsafe fn fill_mark(arrival: &Arrival<'_>) {
         write_volatile(&raw mut (*mark).record.pcs[0], here.return_pc);
         write_volatile(&raw mut (*mark).record.pcs[1], 0);
         write_volatile(&raw mut (*mark).g, here.g);
+        write_volatile(&raw mut (*mark).epoch, arrival.regime.epoch);
         write_volatile(&raw mut (*mark).depth, here.depth(arrival.config));
     }
 }
@@ -440,254 +453,19 @@ pub unsafe extern "C" fn gocc_leave(config: &Config, g: u64, frame: u64) {
 unsafe fn release(front: Front, mark: *mut Mark) {
     // SAFETY: the caller's.
     unsafe {
-        let occupied = read_volatile(&raw const (*mark).occupancy);
+        let is_registered = read_volatile(&raw const (*mark).occupancy) != 0;
+        let epoch = read_volatile(&raw const (*mark).epoch);
         let map = read_volatile(&raw const (*mark).record.map);
         let who = read_volatile(&raw const (*mark).record.who);
         write_volatile(&raw mut (*mark).occupancy, 0);
-        if occupied != 0
-            && let Some(entry) = Entry::lock_patiently(front, map)
+        if is_registered
+            && epoch == front.regime().epoch
+            && let Some(entry) = Entry::lock_patiently(front, map, epoch)
         {
-            if !is_write((who >> 48) as u8) {
-                entry.remove_reader(who & GOID);
-            } else if (*entry.0).writer == who & GOID {
-                (*entry.0).writer = 0;
-            }
+            entry.remove(who);
             entry.unlock();
         }
         write_volatile(&raw mut (*mark).state, MARK_IDLE);
-    }
-}
-
-/// Who is in the way of an operation.
-enum Opponent {
-    None,
-    /// A goroutine inside; its mark says so too.
-    Goroutine(u64),
-    /// The map's writing flag is set by an operation that is not kept track of.
-    Untracked,
-    /// It is somebody else's turn, who waits at the door too; or the entry is not to be had.
-    Busy,
-    /// Only readers without a name are inside: no conflict is claimed.
-    Unproven,
-}
-
-/// A locked occupancy entry.
-pub struct Entry(pub *mut Occupancy);
-
-impl Entry {
-    /// Locks the entry of a map and makes it this map's. `None` when another map is using it, or the
-    /// lock is not to be had: its holder may have lost its CPU.
-    ///
-    /// # Safety
-    /// The front must be mapped.
-    unsafe fn lock(front: Front, map: u64) -> Option<Entry> {
-        // SAFETY: the caller's.
-        unsafe { Entry::lock_within(front, map, 2000) }
-    }
-
-    /// As `lock`, for an operation that is over: it must not stay registered for ever.
-    ///
-    /// # Safety
-    /// The front must be mapped.
-    pub unsafe fn lock_patiently(front: Front, map: u64) -> Option<Entry> {
-        // SAFETY: the caller's.
-        unsafe { Entry::lock_within(front, map, 2_000_000) }
-    }
-
-    /// # Safety
-    /// The front must be mapped.
-    unsafe fn lock_within(front: Front, map: u64, tries: u32) -> Option<Entry> {
-        // Maps are at least 16-byte aligned; the multiplier is 2^64 divided by the golden ratio.
-        let hash = (map >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let entry = front.occupancy(hash as usize);
-        // SAFETY: aligned, in the front.
-        let lock = unsafe { AtomicU32::from_ptr(&raw mut (*entry).lock) };
-        let mut left = tries;
-        while lock
-            .compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
-            left -= 1;
-            if left == 0 {
-                return None;
-            }
-            core::hint::spin_loop();
-        }
-        let locked = Entry(entry);
-        // SAFETY: locked.
-        if unsafe { locked.claim(map) } {
-            return Some(locked);
-        }
-        locked.unlock();
-        None
-    }
-
-    /// # Safety
-    /// The entry must be locked.
-    unsafe fn claim(&self, map: u64) -> bool {
-        // SAFETY: the caller's.
-        unsafe {
-            let entry = &mut *self.0;
-            if entry.map == map {
-                return true;
-            }
-            if entry.map != 0 && (entry.writer != 0 || entry.has_readers() || entry.trap != 0) {
-                return false;
-            }
-            entry.map = map;
-            entry.turn = 0;
-            entry.next = 0;
-            for access in &mut entry.history {
-                access.who = 0;
-            }
-        }
-        true
-    }
-
-    pub fn unlock(self) {
-        // SAFETY: aligned, in the front, locked by this thread.
-        unsafe { AtomicU32::from_ptr(&raw mut (*self.0).lock) }.store(0, Ordering::Release);
-    }
-
-    fn index(&self, front: Front) -> u32 {
-        front.occupancy_index(self.0)
-    }
-
-    /// # Safety
-    /// The entry must be locked.
-    unsafe fn add_reader(&self, goid: u64) {
-        // SAFETY: the caller's.
-        let entry = unsafe { &mut *self.0 };
-        match entry.readers.iter_mut().find(|reader| **reader == 0) {
-            Some(free) => *free = goid,
-            None => entry.crowd += 1,
-        }
-    }
-
-    /// # Safety
-    /// The entry must be locked.
-    unsafe fn remove_reader(&self, goid: u64) {
-        // SAFETY: the caller's.
-        let entry = unsafe { &mut *self.0 };
-        match entry.readers.iter_mut().find(|reader| **reader == goid) {
-            Some(own) => *own = 0,
-            None => entry.crowd = entry.crowd.saturating_sub(1),
-        }
-    }
-
-    /// Another goroutine that is reading, as its mark says too. Those whose mark does not are crossed out.
-    ///
-    /// # Safety
-    /// The entry must be locked.
-    unsafe fn reader(&self, arrival: &Arrival<'_>) -> Option<u64> {
-        // SAFETY: the caller's.
-        let entry = unsafe { &mut *self.0 };
-        for reader in &mut entry.readers {
-            if *reader == 0 || *reader == arrival.here.goid {
-                continue;
-            }
-            // SAFETY: the front is mapped.
-            if unsafe { is_inside_of(arrival.front, *reader, arrival.map) } {
-                return Some(*reader);
-            }
-            *reader = 0;
-        }
-        None
-    }
-
-    /// Unless somebody else has asked before, the next turn is this goroutine's.
-    ///
-    /// # Safety
-    /// The entry must be locked.
-    unsafe fn ask_for_turn(&self, arrival: &Arrival<'_>) {
-        // SAFETY: the caller's.
-        unsafe {
-            let entry = &mut *self.0;
-            if entry.turn == 0 || !is_at_door(arrival.front, entry.turn, arrival.map) {
-                entry.turn = arrival.here.goid;
-            }
-        }
-    }
-
-    /// # Safety
-    /// The entry must be locked.
-    unsafe fn end_turn(&self, goid: u64) {
-        // SAFETY: the caller's.
-        unsafe {
-            if (*self.0).turn == goid {
-                (*self.0).turn = 0;
-            }
-        }
-    }
-
-    /// # Safety
-    /// The entry must be locked, the map live.
-    unsafe fn opponent(&self, arrival: &Arrival<'_>) -> Opponent {
-        let goid = arrival.here.goid;
-        // SAFETY: the caller's.
-        unsafe {
-            let entry = &mut *self.0;
-            if entry.writer != 0 && !is_inside_of(arrival.front, entry.writer, arrival.map) {
-                entry.writer = 0;
-            }
-            if entry.writer != 0 && entry.writer != goid {
-                return Opponent::Goroutine(entry.writer);
-            }
-            if is_write(arrival.here.op)
-                && let Some(reader) = self.reader(arrival)
-            {
-                return Opponent::Goroutine(reader);
-            }
-            if is_write(arrival.here.op) && entry.crowd != 0 {
-                return Opponent::Unproven;
-            }
-            if entry.writer == 0 && is_being_written(arrival.config, arrival.map) {
-                return Opponent::Untracked;
-            }
-            if entry.turn != 0
-                && entry.turn != goid
-                && is_at_door(arrival.front, entry.turn, arrival.map)
-            {
-                return Opponent::Busy;
-            }
-        }
-        Opponent::None
-    }
-}
-
-impl Occupancy {
-    fn has_readers(&self) -> bool {
-        self.crowd != 0 || self.readers.iter().any(|reader| *reader != 0)
-    }
-}
-
-/// The goroutine's mark says that it is inside an operation on the map.
-///
-/// # Safety
-/// The front must be mapped.
-unsafe fn is_inside_of(front: Front, goid: u64, map: u64) -> bool {
-    // SAFETY: the caller's.
-    unsafe { is_marked(front, goid, map, MARK_INSIDE) }
-}
-
-/// The goroutine's mark says that it waits at the map's door.
-///
-/// # Safety
-/// The front must be mapped.
-unsafe fn is_at_door(front: Front, goid: u64, map: u64) -> bool {
-    // SAFETY: the caller's.
-    unsafe { is_marked(front, goid, map, MARK_HELD) }
-}
-
-/// # Safety
-/// The front must be mapped.
-unsafe fn is_marked(front: Front, goid: u64, map: u64, state: u32) -> bool {
-    // SAFETY: marks lie in the front.
-    unsafe {
-        let mark = front.mark_of(goid);
-        read_volatile(&raw const (*mark).state) == state
-            && read_volatile(&raw const (*mark).record.who) & GOID == goid
-            && read_volatile(&raw const (*mark).record.map) == map
     }
 }
 
@@ -698,7 +476,7 @@ unsafe fn is_marked(front: Front, goid: u64, map: u64, state: u32) -> bool {
 pub unsafe fn end_if_blocking(arrival: &Arrival<'_>) {
     // SAFETY: the front is mapped.
     unsafe {
-        if read_volatile(&raw const (*arrival.front.control()).gate) == GATE_BLOCK {
+        if arrival.regime.gate == GATE_BLOCK {
             let code = read_volatile(&raw const (*arrival.front.header()).exit_code);
             sys::write_stderr(b"gocc: concurrent map access: the program ends before it does harm; gocc report on its ring shows both goroutines\n");
             sys::exit_group(code as usize);
@@ -706,11 +484,3 @@ pub unsafe fn end_if_blocking(arrival: &Arrival<'_>) {
     }
 }
 
-/// Adds one to a counter that several threads share.
-///
-/// # Safety
-/// The counter must be aligned and mapped.
-pub unsafe fn count(counter: *mut u64) {
-    // SAFETY: the caller's.
-    unsafe { AtomicU64::from_ptr(counter) }.fetch_add(1, Ordering::Relaxed);
-}

@@ -1,0 +1,103 @@
+//! The front of the ring, where the shim finds what hooks and goroutines share.
+
+use crate::config::Config;
+use crate::layout::*;
+use core::mem::size_of;
+use core::ptr::read_volatile;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// # Safety
+/// `base + offset` must be readable.
+pub unsafe fn read_at(base: u64, offset: u32) -> u64 {
+    // SAFETY: the caller's.
+    unsafe { read_volatile((base + u64::from(offset)) as *const u64) }
+}
+
+/// The mapped front of the ring.
+#[derive(Clone, Copy)]
+pub struct Front(usize);
+
+impl Front {
+    pub fn of(config: &Config) -> Front {
+        Front(config.bias.wrapping_add(config.front) as usize)
+    }
+    pub fn control(self) -> *mut Control {
+        (self.0 + CONTROL_OFFSET) as *mut Control
+    }
+    pub fn mark(self, index: usize) -> *mut Mark {
+        (self.0 + MARKS_OFFSET + (index & (MARK_COUNT - 1)) * size_of::<Mark>()) as *mut Mark
+    }
+    pub fn mark_of(self, goid: u64) -> *mut Mark {
+        self.mark(goid as usize)
+    }
+    pub fn lane(self, index: usize) -> *mut LaneHeader {
+        (self.0 + LANE_HEADERS_OFFSET + index * size_of::<LaneHeader>()) as *mut LaneHeader
+    }
+    /// The address is one of a mark.
+    pub fn holds_mark(self, mark: *mut Mark) -> bool {
+        let offset = (mark as usize).wrapping_sub(self.0 + MARKS_OFFSET);
+        offset < MARK_COUNT * size_of::<Mark>() && offset.is_multiple_of(size_of::<Mark>())
+    }
+    pub fn header(self) -> *mut Header {
+        self.0 as *mut Header
+    }
+    /// The entry that a map shares with others of the same hash.
+    pub fn occupancy_of(self, map: u64) -> *mut Occupancy {
+        // Maps are at least 16-byte aligned; the multiplier is 2^64 divided by the golden ratio.
+        let hash = (map >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let index = hash as usize & (OCCUPANCY_COUNT - 1);
+        (self.0 + OCCUPANCY_OFFSET + index * size_of::<Occupancy>()) as *mut Occupancy
+    }
+    /// Indices that are too high, which no gocc writes, mean the last one.
+    pub fn trap(self, index: usize) -> *mut Trap {
+        (self.0 + TRAPS_OFFSET + index.min(TRAP_COUNT - 1) * size_of::<Trap>()) as *mut Trap
+    }
+    pub fn place(self, index: usize) -> *mut Place {
+        (self.0 + PLACES_OFFSET + (index & (PLACE_COUNT - 1)) * size_of::<Place>()) as *mut Place
+    }
+    pub fn context(self, index: usize) -> *mut Context {
+        (self.0 + CONTEXTS_OFFSET + index * size_of::<Context>()) as *mut Context
+    }
+    pub fn made(self, map: u64) -> *const Record {
+        (self.0 + MADE_OFFSET + made_index(map) * size_of::<Record>()) as *const Record
+    }
+    pub fn conflict(self, index: usize) -> *mut Conflict {
+        (self.0 + CONFLICTS_OFFSET + index * size_of::<Conflict>()) as *mut Conflict
+    }
+}
+
+
+/// What the gate and its epoch said at one moment.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Regime {
+    pub gate: u32,
+    pub epoch: u32,
+}
+
+impl Regime {
+    /// Hunt, block and guard: operations register with their map.
+    pub fn is_managed(self) -> bool {
+        self.gate > GATE_TRACE
+    }
+}
+
+impl Front {
+    /// Gate and epoch, which change together.
+    pub fn regime(self) -> Regime {
+        // SAFETY: the control page is mapped whenever a gate is open, and begins with both.
+        let both = unsafe { AtomicU64::from_ptr(self.control().cast()) }.load(Ordering::Acquire);
+        Regime {
+            gate: both as u32,
+            epoch: (both >> 32) as u32,
+        }
+    }
+}
+
+/// Adds one to a counter that several threads share.
+///
+/// # Safety
+/// The counter must be aligned and mapped.
+pub unsafe fn count(counter: *mut u64) {
+    // SAFETY: the caller's.
+    unsafe { AtomicU64::from_ptr(counter) }.fetch_add(1, Ordering::Relaxed);
+}

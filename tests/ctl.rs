@@ -1,0 +1,260 @@
+//! Live control: a program changes its mode while it works, in every direction, and nothing is claimed that
+//! is not so; nobody but the ring's owner changes anything.
+
+mod common;
+
+use anyhow::{Context, ensure};
+use common::fixture::skip;
+use common::gocc::GOCC;
+use common::process::Running;
+use common::{Outcome, Program, Rings, fixture, patch, sample_versions};
+use gocc::ring::Ring;
+use gocc::ring::layout::Control;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const MODES: [&str; 6] = ["off", "observe", "trace", "hunt", "guard", "block"];
+/// Far longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(200);
+
+fn ctl(ring: &Path, options: &[&str]) -> anyhow::Result<Outcome> {
+    Program::new(GOCC).arg("ctl").arg(ring).args(options).run()
+}
+
+/// The ring of a program that was just started.
+fn ring_of(rings: &Rings) -> anyhow::Result<PathBuf> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        let ready = |path: &PathBuf| Ring::open(path).is_ok();
+        if let Some(path) = rings.files()?.into_iter().find(ready) {
+            return Ok(path);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    anyhow::bail!("no ring in {}", rings.path().display())
+}
+
+fn control(ring: &Path) -> anyhow::Result<Control> {
+    Ok(Ring::open(ring)?.control()?)
+}
+
+/// Every ordered pair of modes: a closed walk that takes each step once.
+fn all_directions() -> Vec<&'static str> {
+    let mut left: Vec<Vec<usize>> = (0..MODES.len())
+        .map(|from| (0..MODES.len()).filter(|to| *to != from).collect())
+        .collect();
+    let (mut path, mut walk) = (vec![1], Vec::new());
+    while let Some(&at) = path.last() {
+        match left[at].pop() {
+            Some(next) => path.push(next),
+            None => {
+                walk.push(MODES[at]);
+                path.pop();
+            }
+        }
+    }
+    walk
+}
+
+/// Switches until the program ends, in the order of the walk.
+fn switch(
+    running: &mut Running,
+    ring: &Path,
+    walk: &mut impl Iterator<Item = &'static str>,
+) -> anyhow::Result<u32> {
+    let mut changes = 0;
+    while running.child.try_wait()?.is_none() {
+        let mode = walk.next().context("the walk is endless")?;
+        let changed = ctl(ring, &["--mode", mode])?;
+        ensure!(changed.status.success(), "to {mode}: {}", changed.tail());
+        changes += 1;
+        // Not in step with anything of the program's.
+        std::thread::sleep(Duration::from_millis(5 + u64::from(changes * 7 % 23)));
+    }
+    Ok(changes)
+}
+
+/// Thousands of goroutines under locks, collector and profiler at work, and the mode changes all the
+/// time: marks and registrations of one mode must mean nothing in the next. Block would end the program at
+/// the first false claim.
+#[test]
+fn modes_change_under_load_in_every_direction() -> anyhow::Result<()> {
+    for version in sample_versions(&["1.21", "1.27"]) {
+        let Some(fixture) = fixture("stress", &version, "static")? else {
+            continue;
+        };
+        let place = tempfile::tempdir()?;
+        let patched = patch(&fixture, place.path())?;
+        let before = Program::new(&fixture.path).args(&LOAD).run()?;
+        ensure!(before.status.success(), "unpatched: {}", before.tail());
+        let every = all_directions();
+        let mut walk = every.iter().copied().cycle();
+        let mut changes = 0;
+        // How often a busy machine lets ctl run cannot be known.
+        while changes < every.len() as u32 {
+            changes += walk_through_modes(&patched, &before.stdout, &mut walk)
+                .with_context(|| format!("Go {version}, after {changes} changes"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Goroutines, and how often.
+const LOAD: [&str; 2] = ["1500", "8"];
+
+fn walk_through_modes(
+    patched: &Path,
+    expected: &str,
+    walk: &mut impl Iterator<Item = &'static str>,
+) -> anyhow::Result<u32> {
+    let rings = Rings::new()?;
+    let mut running = Program::new(patched)
+        .args(&LOAD)
+        .env("GOCC", rings.setting("observe"))
+        .start()?;
+    let ring = ring_of(&rings)?;
+    let changes = switch(&mut running, &ring, walk)?;
+    let after = running.finish(LIMIT)?;
+    ensure!(
+        after.status.success() && after.stdout == expected,
+        "{}",
+        after.tail()
+    );
+    let report = rings.report().with_context(|| after.tail())?;
+    ensure!(report.findings.is_empty(), "{:#?}", report.findings);
+    Ok(changes)
+}
+
+/// A change of the mode is in force within a second, whatever the mode was before.
+#[test]
+fn a_change_is_in_force_within_a_second() -> anyhow::Result<()> {
+    let Some(fixture) = fixture("counter", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    let rings = Rings::new()?;
+    let mut running = Program::new(&patched)
+        .env("GOCC", rings.setting("observe sample=1000000000"))
+        .limit(LIMIT)
+        .start()?;
+    let ring = ring_of(&rings)?;
+    let traced = || -> anyhow::Result<u64> {
+        let ring = Ring::open(&ring)?;
+        let lanes = ring.lanes().collect::<Result<Vec<_>, _>>()?;
+        Ok(lanes.iter().map(|lane| lane.loss().committed).sum())
+    };
+    for mode in ["guard", "hunt", "block", "off"] {
+        let changed = ctl(&ring, &["--mode", mode])?;
+        ensure!(changed.status.success(), "{}", changed.tail());
+        let before = traced()?;
+        let changed = ctl(&ring, &["--mode", "trace"])?;
+        ensure!(changed.status.success(), "{}", changed.tail());
+        let started = Instant::now();
+        while traced()? == before {
+            ensure!(started.elapsed() < Duration::from_secs(1), "from {mode}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    running.child.kill()?;
+    running.finish(LIMIT)?;
+    Ok(())
+}
+
+/// With a target the number of recorded operations follows it, whatever the program does.
+#[test]
+fn recorded_operations_follow_the_rate() -> anyhow::Result<()> {
+    let Some(fixture) = fixture("counter", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    let rings = Rings::new()?;
+    let mut running = Program::new(&patched)
+        .env("GOCC", rings.setting("observe sample=1 rate=2000 ring=1M"))
+        .limit(LIMIT)
+        .start()?;
+    let ring = ring_of(&rings)?;
+    let recorded = || -> anyhow::Result<u64> {
+        let ring = Ring::open(&ring)?;
+        let lanes = ring.lanes().collect::<Result<Vec<_>, _>>()?;
+        Ok(lanes.iter().map(|lane| lane.loss().committed).sum())
+    };
+    for target in [2000, 200] {
+        let changed = ctl(&ring, &["--rate", &target.to_string()])?;
+        ensure!(changed.status.success(), "{}", changed.tail());
+        // It finds the period in a few steps.
+        std::thread::sleep(Duration::from_secs(2));
+        let (before, started) = (recorded()?, Instant::now());
+        std::thread::sleep(Duration::from_secs(2));
+        let rate = (recorded()? - before) as f64 / started.elapsed().as_secs_f64();
+        let wanted = f64::from(target);
+        ensure!(
+            (wanted / 3.0..wanted * 3.0).contains(&rate),
+            "{rate} a second, not {target}; 1 in {}",
+            control(&ring)?.sample_period
+        );
+    }
+    running.child.kill()?;
+    running.finish(LIMIT)?;
+    Ok(())
+}
+
+/// Another user may neither see nor change it.
+#[test]
+fn only_the_owner_and_root_change_a_program() -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(fixture) = fixture("passthrough", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    let rings = Rings::new()?;
+    // The directory lets everybody in: what refuses is the ring.
+    std::fs::set_permissions(rings.path(), std::fs::Permissions::from_mode(0o755))?;
+    Program::new(&patched)
+        .env("GOCC", rings.setting("observe"))
+        .run()?;
+    let ring = ring_of(&rings)?;
+    let own = ctl(&ring, &["--sample", "7"])?;
+    ensure!(own.status.success(), "{}", own.tail());
+
+    // A copy that another user can reach.
+    let gocc = rings.path().join("gocc");
+    std::fs::copy(GOCC, &gocc)?;
+    let as_nobody = |command: &[&str]| -> anyhow::Result<Outcome> {
+        let (program, arguments) = command.split_first().context("no command")?;
+        Program::new(program)
+            .args(arguments)
+            .arg(&gocc)
+            .arg("ctl")
+            .arg(&ring)
+            .args(&["--sample", "9"])
+            .run()
+    };
+    let ways: [&[&str]; 2] = [
+        &[
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ],
+        &["sudo", "-n", "-u", "nobody"],
+    ];
+    let tried = ways.iter().filter_map(|way| as_nobody(way).ok());
+    // Neither setpriv nor sudo can become nobody when they end without a word of gocc's.
+    let Some(refused) = tried
+        .into_iter()
+        .find(|outcome| outcome.stderr.contains("gocc: error:"))
+    else {
+        return skip("the owner's right: this user cannot become another one");
+    };
+    ensure!(refused.status.code() == Some(1), "{}", refused.tail());
+    ensure!(
+        refused.stderr.contains("ermission denied"),
+        "{}",
+        refused.tail()
+    );
+    ensure!(control(&ring)?.sample_period == 7, "it was changed");
+    Ok(())
+}
