@@ -55,6 +55,11 @@ impl Clock {
         (ns as f64 * self.ticks_per_ns) as u64
     }
 
+    /// Nanoseconds since the process started, as long as it runs on this machine.
+    pub fn now_since_start(&self) -> u64 {
+        monotonic_now().saturating_sub(self.monotonic_ns)
+    }
+
     /// The time at a value of the time-stamp counter.
     pub fn at_tsc(&self, tsc: u64) -> Moment {
         self.moment(self.ns_of_ticks(tsc.saturating_sub(self.tsc)))

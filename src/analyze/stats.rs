@@ -81,12 +81,7 @@ fn count_ring(
         Err(error) => stats.problems.push(error.to_string()),
     }
     let mut counter = Counter {
-        callers: Callers {
-            ring,
-            symbols,
-            known: HashMap::new(),
-            names: Names::default(),
-        },
+        callers: Callers::new(ring, symbols),
         counts: HashMap::new(),
         internal: 0,
         damaged: 0,
@@ -142,7 +137,7 @@ impl Counter<'_, '_, '_> {
 
 /// What a return address says about the operation that was called from there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Caller {
+pub(super) enum Caller {
     /// The operation is part of a larger one.
     Internal,
     /// Runtime, reflection: the user's function is further out.
@@ -153,15 +148,28 @@ enum Caller {
 
 /// The callers of one ring by the low 32 bits of their return addresses: names are looked up once
 /// for each.
-struct Callers<'a, 'b, 'c> {
+pub(super) struct Callers<'a, 'b, 'c> {
     ring: &'a Ring,
-    symbols: &'b mut Symbolizer<'c>,
+    pub(super) symbols: &'b mut Symbolizer<'c>,
     known: HashMap<u32, Caller>,
     names: Names,
 }
 
-impl Callers<'_, '_, '_> {
-    fn caller_of(&mut self, record: &Record) -> Caller {
+impl<'a, 'b, 'c> Callers<'a, 'b, 'c> {
+    pub(super) fn new(ring: &'a Ring, symbols: &'b mut Symbolizer<'c>) -> Callers<'a, 'b, 'c> {
+        Callers {
+            ring,
+            symbols,
+            known: HashMap::new(),
+            names: Names::default(),
+        }
+    }
+
+    pub(super) fn name(&self, id: NameId) -> &str {
+        self.names.name(id)
+    }
+
+    pub(super) fn caller_of(&mut self, record: &Record) -> Caller {
         let mut innermost = None;
         for &low in record.pcs.iter().take_while(|&&low| low != 0) {
             match (self.classify(low), innermost) {
@@ -212,8 +220,8 @@ impl Callers<'_, '_, '_> {
 }
 
 /// A function name's number in [`Names`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct NameId(usize);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct NameId(usize);
 
 /// Function names, each stored once.
 #[derive(Default)]

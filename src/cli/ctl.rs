@@ -18,7 +18,7 @@ use std::time::Duration;
 ///
 /// Only the owner of its ring (and root) can. Without options it only shows. A change is in force
 /// with the program's next map operations. A program that was started with mode off has no ring.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(after_help = "\
 Example:
   gocc ctl 4711 --mode trace --sample 100")]
@@ -55,19 +55,13 @@ pub struct CtlArgs {
 pub fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let path = ring_of(&args.target, &args.dir)?;
     let ring = Ring::open(&path)?;
-    let changes = args.changes(&ring.control()?)?;
-    if !changes.is_empty() {
-        let page = ControlPage::map(&path)?;
-        for change in &changes {
-            page.apply(change)?;
-        }
-    }
+    args.change(&ring)?;
     output::to_stdout(table(&ring.control()?).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A ring is named by its path, or by its process.
-fn ring_of(target: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
+pub fn ring_of(target: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
     let Some(pid) = target.to_str().and_then(|text| text.parse::<u32>().ok()) else {
         return Ok(target.to_owned());
     };
@@ -205,6 +199,32 @@ enum Change {
 }
 
 impl CtlArgs {
+    /// Another mode, and nothing else.
+    pub fn of_mode(mode: Mode) -> CtlArgs {
+        CtlArgs {
+            mode: Some(mode),
+            ..CtlArgs::default()
+        }
+    }
+
+    /// Another sampling period, and nothing else.
+    pub fn of_sample(period: u32) -> CtlArgs {
+        CtlArgs {
+            sample: Some(period),
+            ..CtlArgs::default()
+        }
+    }
+
+    /// Makes the changes that were asked for.
+    pub fn change(&self, ring: &Ring) -> anyhow::Result<()> {
+        let changes = self.changes(&ring.control()?)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let page = ControlPage::map(ring.path())?;
+        changes.iter().try_for_each(|change| page.apply(change))
+    }
+
     fn changes(&self, control: &Control) -> anyhow::Result<Vec<Change>> {
         let word = |field, value: Option<u32>| value.map(|value| Change::Word(field, value));
         let long = |field, value: Option<Duration>| -> anyhow::Result<Option<Change>> {

@@ -33,6 +33,9 @@ pub struct MergeArgs {
     /// List suspects too
     #[arg(long)]
     suspects: bool,
+    /// Where the sources lie, for SARIF and HTML
+    #[arg(long, value_name = "DIR")]
+    source_root: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -46,6 +49,7 @@ pub fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     let verdict = policy.judge(&mut merged);
     let options = ReportOptions {
         suspects: args.suspects,
+        source_root: args.source_root,
         ..ReportOptions::default()
     };
     let mut text = Vec::new();

@@ -23,6 +23,7 @@ mod stats;
 mod suspects;
 mod test;
 mod unpatch;
+mod watch;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ enum Command {
     Report(report::ReportArgs),
     Merge(merge::MergeArgs),
     Stats(stats::StatsArgs),
+    Watch(watch::WatchArgs),
     Ctl(ctl::CtlArgs),
     Config(config::ShowArgs),
     Baseline(baseline::BaselineArgs),
@@ -99,6 +101,7 @@ pub fn main_gocc() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Ctl(args) => ctl::run(args),
         Command::Config(args) => config::run(args),
         Command::Baseline(args) => baseline::run(args),

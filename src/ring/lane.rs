@@ -74,6 +74,12 @@ impl<'r> Lane<'r> {
         }
     }
 
+    /// Leaves out the records before this one, counted from the lane's first. They do not count as lost.
+    pub fn skip_to(&mut self, record: u64) {
+        let position = record.saturating_mul(RECORD_SIZE).min(self.end);
+        self.position = self.position.max(position);
+    }
+
     /// The next records, at most a thousand; `None` at the end. Never empty.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod layout;
 mod locate;
 mod places;
 mod reader;
+mod tail;
 
 pub use conflicts::{Conflicts, Made, labels_of, side_pcs};
 pub use error::RingError;
@@ -24,3 +25,4 @@ pub use event::{Operation, goid_of, operation_of};
 pub use lane::{Lane, LaneLoss};
 pub use locate::ring_files;
 pub use reader::{Ring, RuntimeAddr};
+pub use tail::{Advance, Tail};
