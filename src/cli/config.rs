@@ -1,6 +1,5 @@
 use super::{EXIT_FINDINGS, output, runner};
 use crate::config::{Config, Decision, Decisions, NAME, Policy, Setting, Verdict};
-use crate::patch::Mode;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -175,7 +174,7 @@ fn run_row(config: &Config, key: &str, default: &str) -> Row {
     if let ("mode", None, Decision::Stop) = (key, config.run.mode, config.decide.confirmed.value) {
         let why = from(&name, config.decide.confirmed.line);
         return row(
-            Mode::Block.to_string(),
+            config.stopping_mode().to_string(),
             format!("{why} (confirmed = \"stop\")"),
         );
     }

@@ -1,10 +1,10 @@
 use super::config::{ConfigArgs, tell_expired};
 use super::runner::{self, RingDir, Run, Settings};
 use super::suspects::Suspects;
-use super::{EXIT_FINDINGS, cache, output, signals};
+use super::{EXIT_FINDINGS, cache, output, signals, stop};
 use crate::analyze::model::{Analysis, Grade};
 use crate::analyze::{self, Options};
-use crate::config::{Config, Decision};
+use crate::config::{Config, Decision, Policy};
 use crate::patch::Mode;
 use crate::report::wording;
 use crate::report::{self, Format, ReportOptions};
@@ -102,6 +102,7 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let hunt = Series {
         args: &args,
         plan: &plan,
+        policy: &policy,
         executable: &executable,
         rings: &rings,
         suspects: suspects.as_ref(),
@@ -184,6 +185,8 @@ struct Plan {
     mode: Option<Mode>,
     /// What the mode is, if not the executable's own.
     hunts: bool,
+    /// Somebody must stop the program, since its mode does not.
+    must_stop: bool,
     runs: u32,
     /// What goes into `GOCC` unless that says something else.
     defaults: Vec<(&'static str, String)>,
@@ -194,7 +197,7 @@ impl Plan {
         let of_environment = runner::of_environment("mode");
         let of_file = config.run.mode.map(|mode| mode.value);
         let stops = config.decide.confirmed.value == Decision::Stop;
-        let of_file = of_file.or(stops.then_some(Mode::Block));
+        let of_file = of_file.or(stops.then_some(config.stopping_mode()));
         // The variable goes before the file, and gets through to the program by itself.
         let of_file = of_file.filter(|_| of_environment.is_none());
         let mode = args.mode.or(of_file);
@@ -202,11 +205,16 @@ impl Plan {
             Some(mode) => mode == Mode::Hunt,
             None => of_environment.as_deref() == Some(Mode::Hunt.name()),
         };
+        let is_block = match mode {
+            Some(mode) => mode == Mode::Block,
+            None => of_environment.as_deref() == Some(Mode::Block.name()),
+        };
         let runs = args.runs.or(config.run.runs.map(|runs| runs.value));
         let pairs = config.run.pairs.iter();
         Plan {
             mode,
             hunts,
+            must_stop: stops && !is_block,
             runs: runs.unwrap_or(1),
             defaults: pairs
                 .map(|(key, setting)| (*key, setting.value.clone()))
@@ -242,6 +250,7 @@ impl Plan {
 struct Series<'a> {
     args: &'a ExecArgs,
     plan: &'a Plan,
+    policy: &'a Policy,
     executable: &'a Path,
     rings: &'a RingDir,
     suspects: Option<&'a Suspects>,
@@ -288,7 +297,11 @@ impl Series<'_> {
             output: None,
         };
         let before: HashSet<PathBuf> = self.rings.new_rings()?.into_iter().collect();
-        let status = run.to_end()?;
+        let status = if self.plan.must_stop {
+            stop::at_the_first(self.policy, self.rings, || run.to_end())?
+        } else {
+            run.to_end()?
+        };
         let mut paths = self.rings.new_rings()?;
         paths.retain(|path| !before.contains(path));
         let rings: Vec<Ring> = paths

@@ -20,6 +20,7 @@ mod report;
 mod runner;
 mod signals;
 mod stats;
+mod stop;
 mod suspects;
 mod test;
 mod unpatch;

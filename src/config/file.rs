@@ -5,6 +5,7 @@ use super::pattern::Pattern;
 use super::policy::{Decision, Decisions, Policy};
 use super::run::{RunSettings, RunTable, Setting, settle};
 use super::suppress::Suppression;
+use crate::patch::Mode;
 use jiff::civil::Date;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -160,6 +161,16 @@ impl Config {
                 .to_datetime(jiff::Timestamp::now())
                 .date(),
         })
+    }
+
+    /// The mode of programs that are to be stopped at a conflict and are told no other. Block stops at every one;
+    /// where some are allowed, guard keeps the program sound until each was looked at.
+    pub fn stopping_mode(&self) -> Mode {
+        if self.suppressions.is_empty() && self.baseline.is_none() {
+            Mode::Block
+        } else {
+            Mode::Guard
+        }
     }
 
     /// What the file is called in messages.

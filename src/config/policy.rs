@@ -16,7 +16,7 @@ pub enum Decision {
     Log,
     /// It is reported, and the exit code is 66.
     Fail,
-    /// It also ends the program that runs: programs run in mode block unless told otherwise.
+    /// It also ends the program that runs.
     Stop,
 }
 
