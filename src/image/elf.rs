@@ -144,6 +144,11 @@ impl Image {
         self.is_pie
     }
 
+    /// The dynamic linker loads shared libraries with it.
+    pub fn needs_libraries(&self) -> bool {
+        self.dynamic.needs_libraries()
+    }
+
     /// `e_entry`.
     pub fn entry(&self) -> Vaddr {
         self.entry

@@ -5,6 +5,7 @@ use super::{Segment, Vaddr};
 
 const R_X86_64_RELATIVE: u32 = 8;
 const DT_NULL: u64 = 0;
+const DT_NEEDED: u64 = 1;
 const DT_RELA: u64 = 7;
 const DT_RELASZ: u64 = 8;
 const DT_RELRSZ: u64 = 35;
@@ -29,6 +30,7 @@ pub(super) struct DynamicInfo {
     rela: (u64, u64),
     relr: (u64, u64),
     flags_1: u64,
+    needs_libraries: bool,
 }
 
 impl DynamicInfo {
@@ -44,10 +46,16 @@ impl DynamicInfo {
                 DT_RELR => info.relr.0 = value,
                 DT_RELRSZ => info.relr.1 = value,
                 DT_FLAGS_1 => info.flags_1 = value,
+                DT_NEEDED => info.needs_libraries = true,
                 _ => {}
             }
         }
         info
+    }
+
+    /// There is a DT_NEEDED.
+    pub(super) fn needs_libraries(&self) -> bool {
+        self.needs_libraries
     }
 
     /// DT_FLAGS_1 says that this is an executable, not a library.

@@ -7,6 +7,7 @@ use crate::image::Vaddr;
 use crate::patch::asm::{Assembled, Assembler};
 use crate::patch::decode::Exit;
 use crate::patch::hooks::{Emitter, Result};
+use crate::patch::walk::{ShortStack, end_short_stacks};
 use crate::ring::layout::{self, MADE_COUNT, MADE_HASH, Record};
 use iced_x86::code_asm::*;
 use std::mem::{offset_of, size_of};
@@ -24,14 +25,15 @@ impl Emitter<'_> {
         let mut done = asm.code.create_label();
         asm.compare32(self.addresses.gate(), layout::GATE_DORMANT as i32)?;
         asm.code.je(done)?;
-        self.fill_made(&mut asm)?;
+        let short_stacks = self.fill_made(&mut asm)?;
         asm.code.set_label(&mut done)?;
         asm.code.ret()?;
+        end_short_stacks(&mut asm, &short_stacks)?;
         asm.finish(at, frame_size)
     }
 
     /// The address is stored last: until then the entry is nobody's.
-    fn fill_made(&self, asm: &mut Assembler) -> Result {
+    fn fill_made(&self, asm: &mut Assembler) -> Result<Vec<ShortStack>> {
         let field = |offset: usize| r10 + offset;
         let map = qword_ptr(field(offset_of!(Record, map)));
         let mut chosen = asm.code.create_label();
@@ -61,7 +63,8 @@ impl Emitter<'_> {
         asm.code.mov(esi, dword_ptr(rsp))?;
         asm.code
             .mov(dword_ptr(field(offset_of!(Record, pcs))), esi)?;
-        self.walk(asm, MADE_FRAMES)?;
-        asm.code.mov(map, rax)
+        let short_stacks = self.walk(asm, MADE_FRAMES)?;
+        asm.code.mov(map, rax)?;
+        Ok(short_stacks)
     }
 }

@@ -91,6 +91,7 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
         Emitter {
             layout: &go.layout,
             addresses: &addresses,
+            has_thread_slots: false,
         }
         .process_entry(at, go.image.entry())
     })?;
@@ -108,6 +109,7 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
         emitter: Emitter {
             layout: &go.layout,
             addresses: &addresses,
+            has_thread_slots: !go.uses_cgo(),
         },
         code,
         edits: Vec::new(),
@@ -237,7 +239,7 @@ impl InjectedCode {
         emit: impl FnOnce(Vaddr) -> Result<Assembled, iced_x86::IcedError>,
     ) -> Result<Vaddr, iced_x86::IcedError> {
         self.bytes
-            .resize(self.bytes.len().next_multiple_of(16), INT3);
+            .resize(self.bytes.len().next_multiple_of(64), INT3);
         let start = self.end();
         let assembled = emit(start)?;
         self.functions.push(InjectedFunction {

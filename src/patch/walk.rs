@@ -1,0 +1,67 @@
+//! Emission: the walk along the frame pointers that every record of a stack is filled with.
+
+use crate::patch::asm::Assembler;
+use crate::patch::hooks::{Emitter, Result};
+use crate::ring::layout::{self, Record};
+use iced_x86::code_asm::*;
+use std::mem::offset_of;
+
+/// Where a walk goes that finds the end of the stack.
+pub(super) struct ShortStack {
+    end: CodeLabel,
+    /// Offset of the return address in the record that is not there.
+    pc_at: usize,
+    after: CodeLabel,
+}
+
+impl Emitter<'_> {
+    /// Follows the frame pointers, unrolled; the list of return addresses ends with a zero when it is
+    /// not full. Frames must ascend and lie inside the goroutine's stack.
+    ///
+    /// The walks that find the end of the stack are left for [`end_short_stacks`].
+    pub(super) fn walk(&self, asm: &mut Assembler, frames: usize) -> Result<Vec<ShortStack>> {
+        let pc_at = |index: usize| offset_of!(Record, pcs) + 4 * index;
+        let mut short = Vec::new();
+        let mut after = asm.code.create_label();
+        asm.code.mov(r8, qword_ptr(r14 + self.layout.g_stack_hi))?;
+        asm.code.sub(r8, 16)?;
+        for index in 1..=frames {
+            // The two registers take turns: one is the frame, the other the one before.
+            let (before, frame, next) = match index {
+                1 => (rsp, rbp, r9),
+                2 => (rbp, r9, rdx),
+                _ if index % 2 == 1 => (r9, rdx, r9),
+                _ => (rdx, r9, rdx),
+            };
+            let end = asm.code.create_label();
+            asm.code.cmp(frame, before)?;
+            asm.code.jbe(end)?;
+            asm.code.cmp(frame, r8)?;
+            asm.code.ja(end)?;
+            asm.code.mov(esi, dword_ptr(frame + 8))?;
+            asm.code.mov(dword_ptr(r10 + pc_at(index)), esi)?;
+            if index < frames {
+                asm.code.mov(next, qword_ptr(frame))?;
+            }
+            let pc_at = pc_at(index);
+            short.push(ShortStack { end, pc_at, after });
+        }
+        if frames + 1 < layout::RECORD_PCS {
+            asm.code.mov(dword_ptr(r10 + pc_at(frames + 1)), 0)?;
+        }
+        asm.code.set_label(&mut after)?;
+        asm.code.zero_bytes()?;
+        Ok(short)
+    }
+}
+
+/// Emits the ends of those walks: out of the way of all others.
+pub(super) fn end_short_stacks(asm: &mut Assembler, short_stacks: &[ShortStack]) -> Result {
+    for short in short_stacks {
+        let mut end = short.end;
+        asm.code.set_label(&mut end)?;
+        asm.code.mov(dword_ptr(r10 + short.pc_at), 0)?;
+        asm.code.jmp(short.after)?;
+    }
+    Ok(())
+}
