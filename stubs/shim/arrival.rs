@@ -117,7 +117,8 @@ unsafe fn wait_for_mark(config: &Config, front: Front, mark: *mut Mark, map: u64
     // SAFETY: the caller's.
     unsafe {
         let control = front.control();
-        let age = sys::tsc().saturating_sub(read_volatile(&raw const (*mark).record.clock));
+        // A clock far in the future is none of a mark's: somebody wrote into the ring.
+        let age = sys::tsc().abs_diff(read_volatile(&raw const (*mark).record.clock));
         let wait = read_volatile(&raw const (*control).wait_ticks);
         let patience = if is_being_written(config, map) {
             PATIENCE
@@ -222,7 +223,8 @@ unsafe fn has_waited_enough(arrival: &Arrival<'_>, opponent: &Opponent) -> bool 
         } else {
             0
         };
-        arrival.now >= deadline.saturating_add(patience)
+        // A deadline further away than any that is set is rubbish.
+        deadline.saturating_sub(arrival.now) > wait || arrival.now >= deadline.saturating_add(patience)
     }
 }
 

@@ -43,7 +43,11 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         let trap = arrival.front.trap(index as usize);
         let is_sprung =
             read_volatile(&raw const (*trap).state) == state_word(TRAP_SPRUNG, arrival.regime.epoch);
-        if !is_sprung && arrival.now < read_volatile(&raw const (*arrival.mark).deadline) {
+        let deadline = read_volatile(&raw const (*arrival.mark).deadline);
+        let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
+        // A deadline further away than any that is set is rubbish: somebody wrote into the ring.
+        let is_time_left = (1..=hold).contains(&deadline.saturating_sub(arrival.now));
+        if !is_sprung && is_time_left {
             return true;
         }
         let held = arrival
