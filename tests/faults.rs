@@ -197,21 +197,24 @@ fn the_ring_is_taken_away() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every byte past the lane headers, but for the entries of maps, is overwritten while the program uses them.
+/// Most of what lies behind the lane headers is overwritten, while the program uses it.
 fn rubbish(ring: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::FileExt;
     let file = fs::OpenOptions::new().write(true).open(ring)?;
     let size = file.metadata()?.len();
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;
-    // Lane headers hold addresses that the program stores to: whoever may write there may write anywhere in
-    // the process, which is why a ring belongs to its user alone.
-    let occupancy = layout::OCCUPANCY_OFFSET as u64..layout::TRAPS_OFFSET as u64;
+    // With rubbish in the entries of maps, hunt and guard wait for goroutines that are not there, each operation
+    // for its bounded time: that is as slow as it sounds. Lane headers and the table of last operations hold
+    // addresses that hooks use: whoever may write there may write anywhere in the process, which is why a ring
+    // belongs to its user alone.
+    let left_alone = [
+        layout::OCCUPANCY_OFFSET as u64..layout::TRAPS_OFFSET as u64,
+        layout::LASTS_OFFSET as u64..layout::FRONT_SIZE as u64,
+    ];
     let mut at = layout::MARKS_OFFSET as u64;
     while at < size {
-        // With rubbish in the entries of maps, hunt and guard wait for goroutines that are not there, each operation
-        // for its bounded time: that is as slow as it sounds.
-        if occupancy.contains(&at) {
-            at = occupancy.end;
+        if let Some(range) = left_alone.iter().find(|range| range.contains(&at)) {
+            at = range.end;
         }
         let block: Vec<u8> = (0..512)
             .flat_map(|_| {
