@@ -1,7 +1,8 @@
 //! Hostile input: the deterministic share of the fuzzing. Thousands of damaged executables, rings and
 //! reports, made from real ones by seeded random edits, get errors or answers: no panic, no endless loop.
 //!
-//! `scripts/fuzz` runs the same functions under libFuzzer. A case that once went wrong lies in
+//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz TARGET`, with the seeds' directory in `GOCC_FUZZ_SEEDS`, runs the same
+//! functions under libFuzzer. `GOCC_HOSTILE_SEED` and `GOCC_HOSTILE_ROUNDS` make other and longer sequences. A case that once went wrong lies in
 //! `tests/fuzz/regressions/TARGET-*` and is run here too.
 #![allow(
     clippy::expect_used,
@@ -42,6 +43,14 @@ impl Random {
     }
 }
 
+/// A number from the environment, for long runs with other sequences.
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usual)
+}
+
 /// The cases that once went wrong for a target.
 fn regressions(target: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut cases = Vec::new();
@@ -65,8 +74,9 @@ fn attack(
     count: usize,
     run: impl Fn(&[u8]) -> bool + std::panic::RefUnwindSafe,
 ) -> anyhow::Result<()> {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ number("GOCC_HOSTILE_SEED", 0));
     let mut cases = regressions(target)?;
+    let count = count * number("GOCC_HOSTILE_ROUNDS", 1) as usize;
     cases.extend((0..count).map(|_| random.case()));
     let (mut accepted, mut refused) = (0, 0);
     for case in &cases {
@@ -165,9 +175,9 @@ fn damaged_rings_and_reports() -> anyhow::Result<()> {
     })
 }
 
-/// Writes the seeds where scripts/fuzz wants them.
+/// Writes the seeds into the directory that the fuzz targets read them from.
 #[test]
-#[ignore = "scripts/fuzz calls it, with GOCC_FUZZ_SEEDS"]
+#[ignore = "for fuzzing: writes the seeds into the directory GOCC_FUZZ_SEEDS"]
 fn seeds_for_the_fuzzer() -> anyhow::Result<()> {
     let place = std::env::var_os("GOCC_FUZZ_SEEDS").expect("GOCC_FUZZ_SEEDS names a directory");
     std::fs::create_dir_all(&place)?;
