@@ -26,5 +26,6 @@ pub mod golang;
 pub mod image;
 pub mod patch;
 pub mod probe;
+pub mod profile;
 pub mod report;
 pub mod ring;

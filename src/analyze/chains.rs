@@ -2,7 +2,7 @@
 //! operations in their order, a run of the same one as a single link.
 
 use super::clock::Clock;
-use super::executable::{AnalyzeError, Options, Source, by_executable, with_symbols};
+use super::executable::{AnalyzeError, Options, for_each_ring};
 use super::frames;
 use super::model::{Hex, Moment};
 use super::stacks::{Counted, StackId, Stacks};
@@ -83,17 +83,10 @@ struct Recorded {
 /// When the options name an executable that does not fit.
 pub fn chains(rings: Vec<Ring>, options: &Options) -> Result<Chains, AnalyzeError> {
     let mut all = Chains::default();
-    for group in by_executable(rings) {
-        let Some(first) = group.first() else { continue };
-        with_symbols(first, options, |symbols, source| {
-            if let Source::Missing(reason) = source {
-                all.problems.push(reason.clone());
-            }
-            for ring in &group {
-                follow(ring, symbols, &mut all);
-            }
-        })?;
-    }
+    let missing = for_each_ring(rings, options, |ring, symbols| {
+        follow(ring, symbols, &mut all);
+    })?;
+    all.problems.splice(0..0, missing);
     Ok(all)
 }
 
@@ -103,34 +96,66 @@ fn follow(ring: &Ring, symbols: &mut Symbolizer<'_>, all: &mut Chains) {
         Default::default()
     });
     let conflicts = conflicts.committed;
-    let mut maps: HashMap<u64, Collecting> = conflicts
-        .iter()
-        .filter(|conflict| conflict.map != 0)
-        .map(|conflict| (conflict.map, Collecting::new()))
-        .collect();
+    let mut followed = Followed::of(&conflicts);
     let mut stacks = Stacks::default();
     let ended = Stream::open(ring).for_each(|record| {
-        // The seed is left out: it changes when a map becomes empty.
-        let Some(chain) = maps.get_mut(&record.map) else {
+        if !followed.is_of_interest(record) {
             return;
-        };
+        }
         if let Counted::Operation(stack, operation) = stacks.count(record, ring, symbols) {
-            chain.add(record, (stack, stacks.place(stack)), operation);
+            followed.add(record, stack, operation, &stacks);
         }
     });
     all.problems
         .extend(ended.errors.iter().map(ToString::to_string));
     let clock = Clock::new(ring.header(), &conflicts);
-    let mut naming = Naming {
-        ring,
-        symbols,
-        clock: &clock,
-        stacks: &stacks,
-    };
-    for conflict in &conflicts {
-        if let Some(collected) = maps.remove(&conflict.map) {
-            all.chains
-                .push(naming.chain(conflict, collected, &conflicts));
+    followed.finish((ring, &clock, &stacks), symbols, &conflicts, all);
+}
+
+/// The maps of one ring that goroutines collided on.
+pub struct Followed(HashMap<u64, Collecting, foldhash::fast::RandomState>);
+
+impl Followed {
+    /// Follows the maps of these conflicts.
+    pub fn of(conflicts: &[Conflict]) -> Followed {
+        let maps = conflicts.iter().filter(|conflict| conflict.map != 0);
+        Followed(
+            maps.map(|conflict| (conflict.map, Collecting::new()))
+                .collect(),
+        )
+    }
+
+    fn is_of_interest(&self, record: &Record) -> bool {
+        self.0.contains_key(&record.map)
+    }
+
+    /// Takes an operation into account, if it is on one of the maps.
+    pub fn add(&mut self, record: &Record, stack: StackId, operation: Operation, stacks: &Stacks) {
+        // The seed is left out: it changes when a map becomes empty.
+        if let Some(chain) = self.0.get_mut(&record.map) {
+            chain.add(record, (stack, stacks.place(stack)), operation);
+        }
+    }
+
+    /// The chains, in the order of the first conflict.
+    pub fn finish(
+        mut self,
+        (ring, clock, stacks): (&Ring, &Clock, &Stacks),
+        symbols: &mut Symbolizer<'_>,
+        conflicts: &[Conflict],
+        all: &mut Chains,
+    ) {
+        let mut naming = Naming {
+            ring,
+            symbols,
+            clock,
+            stacks,
+        };
+        for conflict in conflicts {
+            if let Some(collected) = self.0.remove(&conflict.map) {
+                all.chains
+                    .push(naming.chain(conflict, collected, conflicts));
+            }
         }
     }
 }

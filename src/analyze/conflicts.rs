@@ -215,15 +215,16 @@ fn map_of(
         type_name: descriptor
             .and_then(|at| ring.link_time(at))
             .and_then(|at| symbols.type_name(at)),
-        made: (made.map != 0).then(|| making_of(ring, symbols, made)),
+        made: (made.map != 0).then(|| making_of(ring, symbols, made, conflict.seed as u32)),
     }
 }
 
-/// Who made a map, and where.
-pub fn making_of(ring: &Ring, symbols: &mut Symbolizer<'_>, made: &Record) -> Making {
+/// Who made a map, and where; `seed` is the map's now.
+pub fn making_of(ring: &Ring, symbols: &mut Symbolizer<'_>, made: &Record, seed: u32) -> Making {
     let recorded = made.pcs.iter().take_while(|&&pc| pc != 0);
     Making {
         goroutine: goid_of(made),
+        emptied: made.seed != seed,
         stack: symbols.stack(recorded.map(|&low| ring.link_time_pc(low))),
     }
 }
@@ -246,6 +247,7 @@ fn side_of(
         goroutine: (side.goid != 0).then(|| goroutine_of(ring, symbols, side, labels)),
         stack,
         truncated: side.truncated != 0 || side.depth as usize > layout::SIDE_PCS,
+        heat: None,
     }
 }
 

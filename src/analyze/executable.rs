@@ -58,6 +58,23 @@ pub struct Options {
     pub exe: Option<PathBuf>,
     /// Operations further apart than this are no near miss.
     pub window: Duration,
+    /// Stacks that share this much of their functions are taken for one (Jaccard similarity).
+    pub similarity: f64,
+    /// What hunting has learned in earlier runs.
+    pub hunted: Vec<Hunted>,
+}
+
+/// A place at which mode hunt has held operations.
+#[derive(Clone, Debug)]
+pub struct Hunted {
+    /// The function.
+    pub function: String,
+    /// Its file.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// The chance, from 0 to 1, that the next operation there is held; fruitless holds make it less.
+    pub chance: f64,
 }
 
 impl Default for Options {
@@ -65,6 +82,8 @@ impl Default for Options {
         Options {
             exe: None,
             window: Duration::from_millis(10),
+            similarity: 0.6,
+            hunted: Vec::new(),
         }
     }
 }
@@ -91,6 +110,28 @@ pub fn by_executable(rings: Vec<Ring>) -> Vec<Vec<Ring>> {
         }
     }
     groups.into_iter().map(|(_, _, group)| group).collect()
+}
+
+/// Runs `each` for every ring with its executable's symbols; why symbols are missing, in words.
+///
+/// # Errors
+/// When the options name an executable that does not fit.
+pub fn for_each_ring(
+    rings: Vec<Ring>,
+    options: &Options,
+    mut each: impl FnMut(&Ring, &mut Symbolizer<'_>),
+) -> Result<Vec<String>, AnalyzeError> {
+    let mut problems = Vec::new();
+    for group in by_executable(rings) {
+        let Some(first) = group.first() else { continue };
+        with_symbols(first, options, |symbols, source| {
+            if let Source::Missing(reason) = source {
+                problems.push(reason.clone());
+            }
+            group.iter().for_each(|ring| each(ring, symbols));
+        })?;
+    }
+    Ok(problems)
 }
 
 /// Runs `body` with the symbols for rings of one executable.

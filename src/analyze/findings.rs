@@ -1,14 +1,20 @@
 //! All rings of a set, one after the other.
 
+use super::chains::{Chains, Followed};
 use super::clock::Clock;
 use super::conflicts::Collector;
-use super::executable::{AnalyzeError, Options, Source, by_executable, is_running, with_symbols};
+use super::executable::{
+    AnalyzeError, Hunted, Options, Source, by_executable, is_running, with_symbols,
+};
+use super::hunted::HuntedPlaces;
 use super::model::{Analysis, Losses, OperationStack, RingSummary};
 use super::near::NearMisses;
 use super::stacks::{Counted, Stacks};
 use super::stream::Stream;
 use super::suspects::{Naming, Suspects};
 use super::symbols::Symbolizer;
+use crate::profile::Overlay;
+use crate::ring::layout::Conflict;
 use crate::ring::{Conflicts, Ring, RingError};
 use std::path::PathBuf;
 
@@ -23,6 +29,8 @@ pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeE
         collector: Collector::default(),
         suspects: Suspects::default(),
         operations: Vec::new(),
+        chains: Chains::default(),
+        hunted: &options.hunted,
     };
     let mut summaries = Vec::new();
     for group in by_executable(rings) {
@@ -39,7 +47,7 @@ pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeE
     let mut lost = Losses::default();
     summaries.iter().for_each(|ring| lost.add(&ring.lost));
     let findings = reading.collector.finish();
-    let (suspects, suspects_unlisted) = reading.suspects.finish(&findings);
+    let (suspects, suspects_unlisted) = reading.suspects.finish(&findings, options.similarity);
     Ok(Analysis {
         findings,
         suspects,
@@ -47,18 +55,23 @@ pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeE
         rings: summaries,
         lost,
         operations: reading.operations,
+        chains: reading.chains.chains,
+        profile: None,
+        overlay: Overlay::default(),
     })
 }
 
 /// What the rings that were read so far say together.
-struct Reading {
+struct Reading<'o> {
     window_ns: u64,
     collector: Collector,
     suspects: Suspects,
     operations: Vec<OperationStack>,
+    chains: Chains,
+    hunted: &'o [Hunted],
 }
 
-impl Reading {
+impl Reading<'_> {
     fn ring(&mut self, ring: &Ring, symbols: &mut Symbolizer<'_>, source: &Source) -> RingSummary {
         let mut summary = summary_of(ring, source);
         let conflicts = ring.conflicts().unwrap_or_else(|error| {
@@ -72,7 +85,7 @@ impl Reading {
             self.collector.add(ring, symbols, &clock, conflict);
         }
         count_drops(ring, &mut summary);
-        self.lanes(ring, symbols, &clock, &mut summary);
+        self.lanes(ring, symbols, (&clock, &conflicts.committed), &mut summary);
         summary
     }
 
@@ -81,14 +94,18 @@ impl Reading {
         &mut self,
         ring: &Ring,
         symbols: &mut Symbolizer<'_>,
-        clock: &Clock,
+        (clock, conflicts): (&Clock, &[Conflict]),
         summary: &mut RingSummary,
     ) {
         let mut stacks = Stacks::default();
         let mut near = NearMisses::new(clock.ticks_of_ns(self.window_ns));
+        let mut followed = Followed::of(conflicts);
         let ended =
             Stream::open(ring).for_each(|record| match stacks.count(record, ring, symbols) {
-                Counted::Operation(stack, operation) => near.add(record, stack, operation),
+                Counted::Operation(stack, operation) => {
+                    near.add(record, stack, operation);
+                    followed.add(record, stack, operation, &stacks);
+                }
                 Counted::Damaged => summary.lost.damaged_records += 1,
                 Counted::Aside => {}
             });
@@ -101,6 +118,7 @@ impl Reading {
             let problem = format!("{beyond} operations have stacks too many to be told apart");
             summary.problems.push(problem);
         }
+        followed.finish((ring, clock, &stacks), symbols, conflicts, &mut self.chains);
         // That it cannot be read was told already: so could the lanes not be.
         let made = ring.made().unwrap_or_default();
         let mut naming = Naming {
@@ -109,6 +127,7 @@ impl Reading {
             clock,
             stacks: &stacks,
             made: &made,
+            hunted: &HuntedPlaces::of(ring, self.hunted),
         };
         let incomplete = self.suspects.add(near, &mut naming);
         summary.problems.extend(incomplete);

@@ -1,7 +1,7 @@
 //! Which maps are shared: by how many goroutines, at what ratio of reads to writes.
 
 use super::clock::Clock;
-use super::executable::{AnalyzeError, Options, Source, by_executable, with_symbols};
+use super::executable::{AnalyzeError, Options, for_each_ring};
 use super::frames;
 use super::model::Hex;
 use super::stacks::{Counted, StackId, Stacks};
@@ -75,17 +75,10 @@ struct Counting {
 /// When the options name an executable that does not fit.
 pub fn instances(rings: Vec<Ring>, options: &Options) -> Result<Instances, AnalyzeError> {
     let mut all = Instances::default();
-    for group in by_executable(rings) {
-        let Some(first) = group.first() else { continue };
-        with_symbols(first, options, |symbols, source| {
-            if let Source::Missing(reason) = source {
-                all.problems.push(reason.clone());
-            }
-            for ring in &group {
-                count_ring(ring, symbols, &mut all);
-            }
-        })?;
-    }
+    let missing = for_each_ring(rings, options, |ring, symbols| {
+        count_ring(ring, symbols, &mut all);
+    })?;
+    all.problems.splice(0..0, missing);
     let key = |map: &InstanceCount| (map.goroutines.min(2), map.reads.saturating_add(map.writes));
     all.maps.sort_by(|a, b| {
         let by_use = key(b).cmp(&key(a));

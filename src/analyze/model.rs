@@ -1,6 +1,8 @@
 //! What gocc tells people: the findings model. Its serialised form is the JSON report's (see
 //! `src/report/json-schema.md`), so a change here is a change of that schema.
 
+use super::chains::Chain;
+use crate::profile::Overlay;
 use crate::ring::Operation;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -25,6 +27,37 @@ pub struct Analysis {
     /// Recorded operations by stack. Not part of the JSON report: the formats for profiles have them.
     #[serde(skip)]
     pub operations: Vec<OperationStack>,
+    /// A profile of the same program, laid over the findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileSummary>,
+    /// Its stacks. Not part of the JSON report.
+    #[serde(skip)]
+    pub overlay: Overlay,
+    /// Who touched the maps after whom that goroutines collided on. Not part of the JSON report.
+    #[serde(skip)]
+    pub chains: Vec<Chain>,
+}
+
+/// A profile that was laid over the findings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileSummary {
+    /// The file.
+    pub file: String,
+    /// What its values are: `cpu`, `goroutine`.
+    pub kind: String,
+    /// Their unit: `nanoseconds`, `count`.
+    pub unit: String,
+    /// Their sum.
+    pub total: u64,
+}
+
+/// How much of a profile runs through a place: from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heat {
+    /// Through its function, at any line.
+    pub function: f64,
+    /// Through its line.
+    pub line: f64,
 }
 
 /// The operations of one kind that were recorded with one stack.
@@ -111,13 +144,26 @@ pub struct Suspicion {
     pub similarity: f64,
     /// Whether the code around the operations takes locks.
     pub locks: LocksSeen,
+    /// What hunting has made of it: 1 when operations at its places were never held or caught somebody,
+    /// less for each hold that caught nobody.
+    #[serde(default = "untried")]
+    pub untried: f64,
 }
 
-/// Locks in the code around the two operations; whether it is the same one is not known.
+fn untried() -> f64 {
+    1.0
+}
+
+/// Locks in the code around the two operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LocksSeen {
-    /// On both sides.
+    /// On both sides the same one, as far as the code tells: one global lock, or the same field of the same
+    /// type.
+    Common,
+    /// On both sides, and they are not the same one.
+    Different,
+    /// On both sides; whether it is the same one is not known.
     Both,
     /// On one side only.
     One,
@@ -183,6 +229,9 @@ pub struct MapIdentity {
 pub struct Making {
     /// The goroutine that made it.
     pub goroutine: u64,
+    /// It has become empty since, which changes its seed.
+    #[serde(default)]
+    pub emptied: bool,
     /// The innermost calls (few are recorded), innermost first.
     pub stack: Vec<StackFrame>,
 }
@@ -200,6 +249,9 @@ pub struct Side {
     pub stack: Vec<StackFrame>,
     /// The stack goes on, or only its innermost part was recorded.
     pub truncated: bool,
+    /// How hot its place is, by the profile that was laid over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heat: Option<Heat>,
 }
 
 /// What is known about a side.

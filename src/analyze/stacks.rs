@@ -19,6 +19,11 @@ impl StackId {
     /// No stack's number.
     pub const NONE: StackId = StackId(u32::MAX);
 
+    /// Its place in a list of all stacks.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
     /// A number of the test's choice.
     #[cfg(test)]
     pub const fn of(number: u32) -> StackId {

@@ -1,6 +1,6 @@
 //! Which function performs how many operations on maps.
 
-use super::executable::{AnalyzeError, Options, Source, by_executable, with_symbols};
+use super::executable::{AnalyzeError, Options, for_each_ring};
 use super::findings::damaged_lane;
 use super::frames;
 use super::model::Losses;
@@ -46,17 +46,10 @@ pub struct FunctionCount {
 pub fn statistics(rings: Vec<Ring>, options: &Options) -> Result<Stats, AnalyzeError> {
     let mut stats = Stats::default();
     let mut total: HashMap<(String, Operation), u64> = HashMap::new();
-    for group in by_executable(rings) {
-        let Some(first) = group.first() else { continue };
-        with_symbols(first, options, |symbols, source| {
-            if let Source::Missing(reason) = source {
-                stats.problems.push(reason.clone());
-            }
-            for ring in &group {
-                count_ring(ring, symbols, &mut stats, &mut total);
-            }
-        })?;
-    }
+    let missing = for_each_ring(rings, options, |ring, symbols| {
+        count_ring(ring, symbols, &mut stats, &mut total);
+    })?;
+    stats.problems.splice(0..0, missing);
     let count = |((function, operation), count)| FunctionCount {
         function,
         operation,

@@ -2,6 +2,8 @@
 
 use super::clock::Clock;
 use super::conflicts::{Place, making_of, place_of};
+use super::hunted::HuntedPlaces;
+use super::locks::{Overlap, overlap};
 use super::model::{
     Certainty, Evidence, EvidenceKind, Finding, Goroutine, Grade, Hex, LocksSeen, MapIdentity,
     Side, StackFrame, Suspicion,
@@ -12,16 +14,18 @@ use super::symbols::Symbolizer;
 use crate::ring::{Made, Ring};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Stacks that share this much of their functions are taken for one (Jaccard similarity).
-const SAME: f64 = 0.6;
 /// Suspects that are listed.
 const LISTED: usize = 200;
 /// Suspects that are compared with each other.
 const COMPARED: usize = 2000;
 /// A gap as long as this halves the score, in nanoseconds.
 const HALVING_GAP_NS: f64 = 100_000.0;
-/// What remains of the score when the code of both sides takes a lock.
+/// What remains of the score when the code of both sides takes the same lock.
+const COMMON_LOCK: f64 = 0.02;
+/// What remains of it when the code of both sides takes a lock, maybe the same.
 const BOTH_LOCKED: f64 = 0.1;
+/// What remains of it at least, however often hunting has held operations there in vain.
+const HUNTED_IN_VAIN: f64 = 0.05;
 
 /// Suspects of any number of rings.
 #[derive(Default)]
@@ -48,6 +52,8 @@ pub struct Naming<'a, 'b> {
     pub stacks: &'a Stacks,
     /// Where its maps were made.
     pub made: &'a Made,
+    /// What hunting says about its places.
+    pub hunted: &'a HuntedPlaces<'a>,
 }
 
 impl Suspects {
@@ -78,9 +84,9 @@ impl Suspects {
         }
     }
 
-    /// The likeliest first, without those that are findings already, similar ones as one; and how many
-    /// more there were.
-    pub fn finish(mut self, findings: &[Finding]) -> (Vec<Finding>, u64) {
+    /// The likeliest first, without those that are findings already, those whose stacks have at least the
+    /// share `same` of their functions in common as one; and how many more there were.
+    pub fn finish(mut self, findings: &[Finding], same: f64) -> (Vec<Finding>, u64) {
         for finding in findings {
             let mut places = finding.sides.each_ref().map(place_of);
             places.sort();
@@ -93,7 +99,7 @@ impl Suspects {
         });
         let beyond = all.len().saturating_sub(COMPARED);
         all.truncate(COMPARED);
-        let merged = merge_similar(all.into_iter().map(|(_, suspect)| suspect));
+        let merged = merge_similar(all.into_iter().map(|(_, suspect)| suspect), same);
         let unlisted = beyond + merged.len().saturating_sub(LISTED);
         let listed = merged.into_iter().take(LISTED).map(Suspect::finish);
         (listed.collect(), unlisted as u64)
@@ -101,10 +107,13 @@ impl Suspects {
 }
 
 /// Suspects whose sides share most of their functions are one: the likeliest of them is shown.
-fn merge_similar(suspects: impl Iterator<Item = Suspect>) -> Vec<Suspect> {
+fn merge_similar(suspects: impl Iterator<Item = Suspect>, same: f64) -> Vec<Suspect> {
     let mut kept: Vec<Suspect> = Vec::new();
     for suspect in suspects {
-        match kept.iter_mut().find(|other| other.is_similar(&suspect)) {
+        match kept
+            .iter_mut()
+            .find(|other| other.is_similar(&suspect, same))
+        {
             Some(other) => other.merge(suspect),
             None => kept.push(suspect),
         }
@@ -117,9 +126,9 @@ impl Suspect {
         self.shown.suspicion.as_ref().map_or(0.0, |why| why.score)
     }
 
-    fn is_similar(&self, other: &Suspect) -> bool {
+    fn is_similar(&self, other: &Suspect, same: f64) -> bool {
         let ([a, b], [c, d]) = (&self.shown.sides, &other.shown.sides);
-        let alike = |a: &Side, b: &Side| similarity(&a.stack, &b.stack) >= SAME;
+        let alike = |a: &Side, b: &Side| similarity(&a.stack, &b.stack) >= same;
         let same_type = self.shown.map.type_name == other.shown.map.type_name;
         same_type && (alike(a, c) && alike(b, d) || alike(a, d) && alike(b, c))
     }
@@ -161,8 +170,8 @@ impl Naming<'_, '_> {
                 type_name: self.symbols.type_name_of_low(self.ring, map_type),
                 made: self
                     .made
-                    .get(address, seed)
-                    .map(|made| making_of(self.ring, self.symbols, made)),
+                    .get(address)
+                    .map(|made| making_of(self.ring, self.symbols, made, seed)),
             },
             sides,
             pid,
@@ -201,20 +210,30 @@ impl Naming<'_, '_> {
             }),
             stack: recorded.stack,
             truncated: recorded.truncated,
+            heat: None,
         })
     }
 
     fn suspicion(&mut self, [a, b]: [StackId; 2], sides: &[Side; 2], pair: &Pair) -> Suspicion {
-        let locked = [a, b].map(|id| {
+        let [locks_a, locks_b] = [a, b].map(|id| {
             let pcs = self.stacks.pcs(id).iter();
             let returns = pcs.filter_map(|&low| self.ring.link_time_pc(low));
-            self.symbols.takes_lock(returns)
+            self.symbols.locks(returns)
         });
-        let locks = match locked {
-            [true, true] => LocksSeen::Both,
-            [false, false] => LocksSeen::Neither,
+        let locks = match (locks_a.is_empty(), locks_b.is_empty()) {
+            (true, true) => LocksSeen::Neither,
+            (false, false) => match overlap(&locks_a, &locks_b) {
+                Overlap::Common => LocksSeen::Common,
+                Overlap::Different => LocksSeen::Different,
+                Overlap::Unknown => LocksSeen::Both,
+            },
             _ => LocksSeen::One,
         };
+        let [a, b] = [(a, &sides[0]), (b, &sides[1])].map(|(id, side)| {
+            let innermost = self.stacks.pcs(id).first();
+            self.hunted.untried(innermost.copied(), side)
+        });
+        let untried = a.min(b);
         let [a, b] = sides;
         let mut suspicion = Suspicion {
             score: 0.0,
@@ -222,6 +241,7 @@ impl Naming<'_, '_> {
             alternations: pair.alternations(),
             similarity: similarity(&a.stack, &b.stack),
             locks,
+            untried,
         };
         suspicion.score = score(&suspicion);
         suspicion
@@ -229,17 +249,17 @@ impl Naming<'_, '_> {
 }
 
 /// From 0 to 1: close in time, often in turns, on different ways through the program (one way often
-/// has one lock), and not obviously under a lock.
+/// has one lock), not obviously under a lock, and not where hunting has held operations in vain.
 fn score(why: &Suspicion) -> f64 {
     let close = 1.0 / (1.0 + why.gap_ns as f64 / HALVING_GAP_NS);
     let turns = 1.0 - 1.0 / (1.0 + why.alternations as f64);
     let different = 1.0 - 0.25 * why.similarity;
-    let unlocked = if why.locks == LocksSeen::Both {
-        BOTH_LOCKED
-    } else {
-        1.0
+    let unlocked = match why.locks {
+        LocksSeen::Common => COMMON_LOCK,
+        LocksSeen::Both => BOTH_LOCKED,
+        LocksSeen::Different | LocksSeen::One | LocksSeen::Neither => 1.0,
     };
-    close * turns * different * unlocked
+    close * turns * different * unlocked * why.untried.max(HUNTED_IN_VAIN)
 }
 
 /// The share of user functions that two stacks have in common (Jaccard).
@@ -259,6 +279,12 @@ fn similarity(a: &[StackFrame], b: &[StackFrame]) -> f64 {
 
 fn near_miss(why: &Suspicion) -> Evidence {
     let statement = match why.locks {
+        LocksSeen::Common => {
+            "both goroutines used the map shortly after each other; the code of both takes the same lock"
+        }
+        LocksSeen::Different => {
+            "both goroutines used the map shortly after each other; the code of both takes a lock, but not the same"
+        }
         LocksSeen::Both => {
             "both goroutines used the map shortly after each other; the code of both takes a lock, maybe the same"
         }

@@ -1,7 +1,8 @@
 //! From addresses to names, with a memory: each address is looked up once.
 
+use super::frames;
+use super::locks::{self, Lock};
 use super::model::StackFrame;
-use super::{frames, locks};
 use crate::golang::{Frame, GoBinary};
 use crate::image::Vaddr;
 use crate::ring::{Ring, RuntimeAddr};
@@ -18,8 +19,8 @@ const LOOKED_AT: usize = 3;
 pub struct Symbolizer<'a> {
     binary: Option<&'a GoBinary<'a>>,
     returns: HashMap<Vaddr, Rc<[StackFrame]>>,
-    /// By the function's entry: its code takes a lock.
-    locking: HashMap<Vaddr, bool>,
+    /// By the function's entry: the locks that its code takes.
+    locking: HashMap<Vaddr, Vec<Lock>>,
 }
 
 impl<'a> Symbolizer<'a> {
@@ -97,20 +98,19 @@ impl<'a> Symbolizer<'a> {
             .find_map(|at| self.type_name(at))
     }
 
-    /// One of the innermost user functions of a stack takes a lock.
-    pub fn takes_lock(&mut self, returns: impl Iterator<Item = Vaddr>) -> bool {
+    /// The locks that the innermost user functions of a stack take.
+    pub fn locks(&mut self, returns: impl Iterator<Item = Vaddr>) -> Vec<Lock> {
         let Some(binary) = self.binary else {
-            return false;
+            return Vec::new();
         };
         let functions = returns.filter_map(|at| binary.function_at(Vaddr(at.0.checked_sub(1)?)));
         let users = functions.filter(|function| !frames::is_machinery(function.name));
+        let mut all = Vec::new();
         for function in users.take(LOOKED_AT) {
             let known = self.locking.entry(function.entry);
-            if *known.or_insert_with(|| locks::takes_lock(binary, &function)) {
-                return true;
-            }
+            all.extend_from_slice(known.or_insert_with(|| locks::taken(binary, &function)));
         }
-        false
+        all
     }
 
     /// The Go type whose descriptor is at an address.

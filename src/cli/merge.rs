@@ -1,6 +1,7 @@
 use super::config::{ConfigArgs, exit_code_of};
 use super::output;
 use super::progress::Progress;
+use super::push::PushArgs;
 use super::report::{deliver, open_rings};
 use crate::analyze::model::Analysis;
 use crate::analyze::{self, Merger, Options};
@@ -37,11 +38,14 @@ pub struct MergeArgs {
     #[arg(long, value_name = "DIR")]
     source_root: Option<PathBuf>,
     #[command(flatten)]
+    push: PushArgs,
+    #[command(flatten)]
     config: ConfigArgs,
 }
 
 pub fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     let policy = args.config.load()?.policy()?;
+    let collector = args.push.collector()?;
     let mut merged = {
         let _progress = Progress::start("reading reports and rings");
         merge(&args.paths)?
@@ -55,6 +59,9 @@ pub fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     report::write(&merged, args.format, &options, &mut text).context("cannot format the report")?;
     deliver(&text, args.format, args.output.as_deref())?;
+    if let Some(collector) = collector {
+        super::push::push(&merged, &options, &collector)?;
+    }
     Ok(exit_code_of(&verdict))
 }
 

@@ -16,6 +16,7 @@ mod merge;
 mod output;
 mod patch;
 mod progress;
+mod push;
 mod report;
 mod runner;
 mod signals;

@@ -87,6 +87,30 @@ pub fn to_file_as_is(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_plain(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Writes a file that is too large for the memory; it appears whole or not at all.
+pub fn to_file_in_parts<T>(
+    path: &Path,
+    write: impl FnOnce(&mut io::BufWriter<std::fs::File>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let cannot = || format!("cannot write {}", path.display());
+    let (file, temporary) = temporary_beside(path).with_context(cannot)?.into_parts();
+    let mut buffered = io::BufWriter::new(file);
+    let result = write(&mut buffered).with_context(cannot)?;
+    buffered.flush().with_context(cannot)?;
+    temporary.persist(path).with_context(cannot)?;
+    Ok(result)
+}
+
+fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    tempfile::Builder::new()
+        .permissions(permissions(path))
+        .tempfile_in(directory)
+}
+
 fn write_plain(path: &Path, text: &[u8]) -> io::Result<()> {
     // What is not a regular file (/dev/stderr, a FIFO) is written to, never replaced.
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -95,13 +119,7 @@ fn write_plain(path: &Path, text: &[u8]) -> io::Result<()> {
             .open(path)?
             .write_all(text);
     }
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(permissions(path))
-        .tempfile_in(directory)?;
+    let mut file = temporary_beside(path)?;
     file.write_all(text)?;
     file.persist(path)?;
     Ok(())

@@ -1,8 +1,10 @@
 use super::config::ConfigArgs;
-use super::output;
 use super::progress::Progress;
+use super::push::PushArgs;
+use super::{output, suspects};
 use crate::analyze::{self, Options};
-use crate::report::{self, Counting, Format, ReportOptions};
+use crate::profile::Overlay;
+use crate::report::{self, Counting, Events, Format, ReportOptions};
 use crate::ring::{Ring, RingError, ring_files};
 use anyhow::{Context, anyhow, bail};
 use std::io::{ErrorKind, IsTerminal};
@@ -48,6 +50,13 @@ pub struct ReportArgs {
     /// SARIF names files relative to it, HTML takes lines from there.
     #[arg(long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
+    /// Lay a CPU or goroutine profile over the findings
+    ///
+    /// A file that runtime/pprof or net/http/pprof wrote for the same program.
+    #[arg(long, value_name = "FILE")]
+    pub pprof: Option<PathBuf>,
+    #[command(flatten)]
+    pub push: PushArgs,
     #[command(flatten)]
     pub config: ConfigArgs,
 }
@@ -66,15 +75,36 @@ pub struct RingArgs {
     /// Near misses are at most this far apart
     #[arg(long, value_name = "MS", default_value_t = 10)]
     pub window: u32,
+    /// Near misses are one when their stacks share this
+    ///
+    /// The share of user functions that both stacks have (Jaccard), from 0 to 1.
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.6,
+        hide_short_help = true
+    )]
+    pub similarity: f64,
+    /// What hunting has learned (gocc exec --suspects)
+    ///
+    /// Near misses at places where operations were held in vain become less likely.
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub hunted: Option<PathBuf>,
 }
 
 impl RingArgs {
     /// How to analyse them.
-    pub fn options(&self) -> Options {
-        Options {
+    pub fn options(&self) -> anyhow::Result<Options> {
+        if !(0.0..=1.0).contains(&self.similarity) {
+            bail!("--similarity {} is not from 0 to 1", self.similarity);
+        }
+        let hunted = self.hunted.as_deref().map(suspects::hunted).transpose()?;
+        Ok(Options {
             exe: self.exe.clone(),
             window: Duration::from_millis(self.window.into()),
-        }
+            similarity: self.similarity,
+            hunted: hunted.unwrap_or_default(),
+        })
     }
 
     /// Opens all rings. One that was named must be readable; one that merely lies in a directory is
@@ -142,11 +172,20 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
         bail!("this format is not for a terminal (name a file with --output)");
     }
     let policy = args.config.load()?.policy()?;
+    let collector = args.push.collector()?;
+    let overlay = args.pprof.as_deref().map(read_profile).transpose()?;
     let rings = args.rings.open()?;
+    let analysis_options = args.rings.options()?;
+    if args.format == Format::ParquetEvents {
+        return write_events(rings, &analysis_options, args.output.as_deref());
+    }
     let mut analysis = {
         let _progress = Progress::start("reading rings");
-        analyze::analyze(rings, &args.rings.options())?
+        analyze::analyze(rings, &analysis_options)?
     };
+    if let (Some(overlay), Some(path)) = (overlay, &args.pprof) {
+        analyze::lay_over(&mut analysis, overlay, &path.display().to_string());
+    }
     let mut verdict = policy.judge(&mut analysis);
     if args.fail_on_suspects {
         verdict.fail_on_suspects(&analysis);
@@ -161,7 +200,36 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     report::write(&analysis, args.format, &options, &mut report)
         .context("cannot format the report")?;
     deliver(&report, args.format, args.output.as_deref())?;
+    if let Some(collector) = collector {
+        super::push::push(&analysis, &options, &collector)?;
+    }
     Ok(super::config::exit_code_of(&verdict))
+}
+
+fn read_profile(path: &Path) -> anyhow::Result<Overlay> {
+    Overlay::read(path).with_context(|| format!("cannot lay {} over", path.display()))
+}
+
+/// Recorded operations are too many to be in memory: they go straight to the file.
+fn write_events(
+    rings: Vec<Ring>,
+    options: &Options,
+    output: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
+    let Some(path) = output else {
+        bail!("recorded operations are many (name a file with --output)");
+    };
+    let problems = output::to_file_in_parts(path, |file| {
+        let _progress = Progress::start("writing operations");
+        let mut events = Events::new(file)?;
+        let problems = analyze::events(rings, options, &mut events)??;
+        events.finish()?;
+        Ok(problems)
+    })?;
+    problems
+        .iter()
+        .for_each(|problem| output::note_line(problem));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a report to a file, or to stdout.

@@ -36,7 +36,7 @@ enum Grain {
 
 pub fn run(args: StatsArgs) -> anyhow::Result<ExitCode> {
     let rings = args.rings.open()?;
-    let options = args.rings.options();
+    let options = args.rings.options()?;
     let progress = Progress::start("reading rings");
     let text = match args.by {
         Grain::Functions => {

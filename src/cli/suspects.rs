@@ -16,6 +16,7 @@
 //! begins with `# elsewhere`, other comments are kept as they are.
 
 use super::output;
+use crate::analyze::Hunted;
 use crate::golang::{Func, GoBinary};
 use crate::image::{Image, Vaddr};
 use crate::patch::note;
@@ -125,6 +126,28 @@ impl Suspects {
         let text = contents.to_text(&note::hex(&self.program));
         output::to_file_as_is(&self.path, text.as_bytes())
     }
+}
+
+/// What a suspects file says about its places, whichever executable it is of.
+///
+/// # Errors
+/// When there is no such file, or it is something else.
+pub fn hunted(path: &Path) -> anyhow::Result<Vec<Hunted>> {
+    let Some((_, contents)) = read(path)? else {
+        bail!("{} does not exist, or is empty", path.display());
+    };
+    let here = contents.here.into_values();
+    let elsewhere = contents
+        .elsewhere
+        .into_iter()
+        .map(|(source, chance)| (chance, source));
+    let place = |(chance, source): (u32, Source)| Hunted {
+        function: source.function,
+        file: source.file,
+        line: source.line,
+        chance: f64::from(chance) / f64::from(CERTAIN),
+    };
+    Ok(here.chain(elsewhere).map(place).collect())
 }
 
 /// The executable that a suspects file is of, and its contents; `None` when there is no file, or an

@@ -11,6 +11,7 @@ use crate::image::Vaddr;
 use crate::patch::addresses::Addresses;
 use crate::patch::asm::{Assembled, Assembler};
 use crate::patch::decode::{Entry, Exit, FailedCheck};
+use crate::patch::walk::{ShortStack, end_short_stacks};
 use crate::ring::Operation;
 use crate::ring::layout::{self, GATE_TRACE, Mark, Record};
 use iced_x86::code_asm::*;
@@ -62,6 +63,10 @@ impl Emitter<'_> {
         asm.relocated(&exit.instructions)?;
         let mut done = asm.code.create_label();
         let mut marked = asm.code.create_label();
+        let mut short_stacks = Vec::new();
+        if operation == Operation::Clone {
+            short_stacks = self.note_clone(&mut asm)?;
+        }
         let mut managed = asm.code.create_label();
         asm.compare32(self.addresses.gate(), GATE_TRACE as i32)?;
         if operation.writes() {
@@ -82,7 +87,22 @@ impl Emitter<'_> {
         asm.code.mov(rdx, rbp)?;
         self.call_leave(&mut asm)?;
         asm.code.ret()?;
+        end_short_stacks(&mut asm, &short_stacks)?;
         asm.finish(at, frame_size)
+    }
+
+    /// `maps.clone` returns the new map in an interface (RAX the type, RBX the map): it was made without
+    /// a constructor.
+    fn note_clone(&self, asm: &mut Assembler) -> Result<Vec<ShortStack>> {
+        let mut skip = asm.code.create_label();
+        asm.compare32(self.addresses.gate(), layout::GATE_DORMANT as i32)?;
+        asm.code.je(skip)?;
+        asm.code.test(rbx, rbx)?;
+        asm.code.je(skip)?;
+        let short_stacks = self.fill_made(asm, rbx)?;
+        asm.code.set_label(&mut skip)?;
+        asm.code.zero_bytes()?;
+        Ok(short_stacks)
     }
 
     /// R10 = the goroutine's mark, R12 = its id; R13 is clobbered.

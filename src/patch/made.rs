@@ -25,20 +25,25 @@ impl Emitter<'_> {
         let mut done = asm.code.create_label();
         asm.compare32(self.addresses.gate(), layout::GATE_DORMANT as i32)?;
         asm.code.je(done)?;
-        let short_stacks = self.fill_made(&mut asm)?;
+        let short_stacks = self.fill_made(&mut asm, rax)?;
         asm.code.set_label(&mut done)?;
         asm.code.ret()?;
         end_short_stacks(&mut asm, &short_stacks)?;
         asm.finish(at, frame_size)
     }
 
-    /// The address is stored last: until then the entry is nobody's.
-    fn fill_made(&self, asm: &mut Assembler) -> Result<Vec<ShortStack>> {
+    /// Clobbers everything but RAX and RBX, one of which is the map. The address is stored last: until then
+    /// the entry is nobody's.
+    pub(super) fn fill_made(
+        &self,
+        asm: &mut Assembler,
+        address: AsmRegister64,
+    ) -> Result<Vec<ShortStack>> {
         let field = |offset: usize| r10 + offset;
         let map = qword_ptr(field(offset_of!(Record, map)));
         let mut chosen = asm.code.create_label();
         asm.code.mov(r13, MADE_HASH)?;
-        asm.code.imul_2(r13, rax)?;
+        asm.code.imul_2(r13, address)?;
         asm.code.shr(r13, 65 - MADE_COUNT.trailing_zeros())?;
         asm.code
             .shl(r13, size_of::<[Record; 2]>().trailing_zeros())?;
@@ -46,7 +51,7 @@ impl Emitter<'_> {
         asm.code.add(r10, r13)?;
         asm.code.cmp(map, 0)?;
         asm.code.je(chosen)?;
-        asm.code.cmp(map, rax)?;
+        asm.code.cmp(map, address)?;
         asm.code.je(chosen)?;
         asm.code.add(r10, size_of::<Record>() as i32)?;
         asm.code.set_label(&mut chosen)?;
@@ -57,14 +62,15 @@ impl Emitter<'_> {
         asm.load64(rdx, self.addresses.clock())?;
         asm.code
             .mov(qword_ptr(field(offset_of!(Record, clock))), rdx)?;
-        asm.code.mov(edx, dword_ptr(rax + self.layout.map_seed))?;
+        asm.code
+            .mov(edx, dword_ptr(address + self.layout.map_seed))?;
         asm.code
             .mov(dword_ptr(field(offset_of!(Record, seed))), edx)?;
         asm.code.mov(esi, dword_ptr(rsp))?;
         asm.code
             .mov(dword_ptr(field(offset_of!(Record, pcs))), esi)?;
         let short_stacks = self.walk(asm, MADE_FRAMES)?;
-        asm.code.mov(map, rax)?;
+        asm.code.mov(map, address)?;
         Ok(short_stacks)
     }
 }

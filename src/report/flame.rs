@@ -7,6 +7,7 @@
 use super::{Counting, ReportOptions};
 use crate::analyze::frames;
 use crate::analyze::model::{Analysis, StackFrame};
+use crate::profile::Overlay;
 use crate::ring::Operation;
 use inferno::flamegraph::color::{Color, PaletteMap};
 use inferno::flamegraph::{self, Palette};
@@ -37,9 +38,11 @@ pub struct Flames {
 }
 
 impl Flames {
-    /// Counts what the options ask for: operations, where there are any, else conflicts.
+    /// Counts what the options ask for: a profile or operations, where there are any, else conflicts.
     pub fn new(analysis: &Analysis, options: &ReportOptions) -> Flames {
-        let default = if analysis.operations.is_empty() {
+        let default = if analysis.profile.is_some() {
+            Counting::Profile
+        } else if analysis.operations.is_empty() {
             Counting::Conflicts
         } else {
             Counting::Operations
@@ -52,6 +55,7 @@ impl Flames {
         match counting {
             Counting::Operations => flames.add_operations(analysis, options.all_frames),
             Counting::Conflicts => flames.add_conflicts(analysis, options.all_frames),
+            Counting::Profile => flames.add_profile(&analysis.overlay),
         }
         flames
     }
@@ -69,6 +73,14 @@ impl Flames {
                 let elements = elements(&side.stack, side.truncated, all_frames);
                 self.add(elements, side.operation, finding.count);
             }
+        }
+    }
+
+    fn add_profile(&mut self, overlay: &Overlay) {
+        for (stack, value) in &overlay.stacks {
+            let elements = stack.iter().rev().map(|call| element(&call.function));
+            let total = self.stacks.entry(elements.collect()).or_default();
+            *total = total.saturating_add(*value);
         }
     }
 
@@ -138,14 +150,8 @@ pub fn write_svg(
     let mut palette =
         PaletteMap::from_reader(&mut io::Cursor::new(colours)).map_err(io::Error::other)?;
     let mut style = flamegraph::Options::default();
-    style.title = match flames.counting {
-        Counting::Operations => "Map operations".to_owned(),
-        Counting::Conflicts => "Concurrent map accesses, both sides".to_owned(),
-    };
-    style.count_name = match flames.counting {
-        Counting::Operations => "operations".to_owned(),
-        Counting::Conflicts => "sides of conflicts".to_owned(),
-    };
+    style.title = title(flames.counting, analysis);
+    style.count_name = unit(flames.counting, analysis);
     style.subtitle = Some("red: functions in which goroutines collided".to_owned());
     style.colors = Palette::default();
     style.palette_map = Some(&mut palette);
@@ -155,6 +161,28 @@ pub fn write_svg(
     }
     flamegraph::from_lines(&mut style, lines.iter().map(String::as_str), out)
         .map_err(io::Error::other)
+}
+
+/// What a flame graph shows.
+pub fn title(counting: Counting, analysis: &Analysis) -> String {
+    match (counting, &analysis.profile) {
+        (Counting::Operations, _) => "Map operations by stack".to_owned(),
+        (Counting::Conflicts, _) => "Conflicts by stack".to_owned(),
+        (Counting::Profile, Some(profile)) if !profile.kind.is_empty() => {
+            format!("Profile by stack: {}", profile.kind)
+        }
+        (Counting::Profile, _) => "Profile by stack".to_owned(),
+    }
+}
+
+/// What its numbers are.
+pub fn unit(counting: Counting, analysis: &Analysis) -> String {
+    match (counting, &analysis.profile) {
+        (Counting::Operations, _) => "operations".to_owned(),
+        (Counting::Conflicts, _) => "sides of conflicts".to_owned(),
+        (Counting::Profile, Some(profile)) if profile.unit != "count" => profile.unit.clone(),
+        (Counting::Profile, _) => "samples".to_owned(),
+    }
 }
 
 /// A colour for each element, in the form that inferno reads.

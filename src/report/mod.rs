@@ -1,13 +1,18 @@
 //! Findings for people (text, HTML) and for tools, all from one model.
 
+mod columns;
 mod flame;
 mod html;
 pub mod json;
 mod otlp;
+mod parquet;
 mod pprof;
+pub mod push;
 mod sarif;
 mod text;
 pub mod wording;
+
+pub use parquet::Events;
 
 use crate::analyze::model::Analysis;
 use std::io::{self, Write};
@@ -35,6 +40,10 @@ pub enum Format {
     Otlp,
     /// OpenTelemetry logs as an OTLP protobuf export request.
     OtlpProto,
+    /// For DuckDB, Spark and the like: a Parquet table of findings.
+    Parquet,
+    /// A Parquet table of all recorded operations.
+    ParquetEvents,
 }
 
 impl Format {
@@ -46,7 +55,10 @@ impl Format {
 
     /// Bytes that a terminal cannot show.
     pub fn is_binary(self) -> bool {
-        matches!(self, Format::Pprof | Format::OtlpProto)
+        matches!(
+            self,
+            Format::Pprof | Format::OtlpProto | Format::Parquet | Format::ParquetEvents
+        )
     }
 }
 
@@ -57,6 +69,8 @@ pub enum Counting {
     Operations,
     /// Both sides of every conflict.
     Conflicts,
+    /// The profile that was laid over the findings.
+    Profile,
 }
 
 /// What a report shows.
@@ -66,7 +80,8 @@ pub struct ReportOptions {
     pub all_frames: bool,
     /// What nothing proves: suspects. JSON and HTML always have them.
     pub suspects: bool,
-    /// What flame graphs count; operations if any were recorded, unless said otherwise.
+    /// What flame graphs count; unless said otherwise a profile that was laid over, else operations if any
+    /// were recorded.
     pub counting: Option<Counting>,
     /// Where the sources lie. SARIF names files below it relative to it, HTML takes lines from there.
     pub source_root: Option<PathBuf>,
@@ -93,5 +108,9 @@ pub fn write(
         Format::Svg => flame::write_svg(analysis, options, out),
         Format::Otlp => otlp::write_json(analysis, options, out),
         Format::OtlpProto => otlp::write_protobuf(analysis, options, out),
+        Format::Parquet => parquet::write(analysis, options, out),
+        Format::ParquetEvents => Err(io::Error::other(
+            "recorded operations are in rings only (gocc report --format parquet-events RING)",
+        )),
     }
 }

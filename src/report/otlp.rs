@@ -1,108 +1,26 @@
 //! The report as OpenTelemetry logs, one record for each finding: as the OTLP JSON of a file exporter
-//! (one request in a line) or as the protobuf request itself.
+//! (one request in a line) or as the protobuf request itself. The messages are those of the
+//! OpenTelemetry project's own crate.
 //!
-//! The messages are those of github.com/open-telemetry/opentelemetry-proto, logs/v1 and
-//! collector/logs/v1; the fields that gocc does not use are left out, which the encoding allows. Both
-//! forms come from the same structs: in JSON, 64-bit integers are strings, and names are in camel case.
+//! A goroutine whose labels hold a trace id (`trace_id`, `span_id`, however they are spelled) ties its
+//! finding to a request. A record can name one: that of the goroutine that noticed the conflict, else that of
+//! the other. Both are attributes as well.
 
 use super::ReportOptions;
-use super::wording::{deed, grade_name, place, sentence};
-use crate::analyze::model::{Analysis, Finding, Grade, Side};
+use super::wording::{deed, grade_name, making_line, place, sentence};
+use crate::analyze::model::{Analysis, Finding, Goroutine, Grade, Side};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
-use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// SeverityNumber of ERROR and of INFO.
-const ERROR: i32 = 17;
-const INFO: i32 = 9;
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
-    #[prost(message, repeated, tag = "1")]
-    resource_logs: Vec<ResourceLogs>,
-}
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceLogs {
-    #[prost(message, optional, tag = "1")]
-    resource: Option<Resource>,
-    #[prost(message, repeated, tag = "2")]
-    scope_logs: Vec<ScopeLogs>,
-}
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-struct Resource {
-    #[prost(message, repeated, tag = "1")]
-    attributes: Vec<KeyValue>,
-}
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ScopeLogs {
-    #[prost(message, optional, tag = "1")]
-    scope: Option<Scope>,
-    #[prost(message, repeated, tag = "2")]
-    log_records: Vec<LogRecord>,
-}
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-struct Scope {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    version: String,
-}
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LogRecord {
-    #[prost(fixed64, tag = "1")]
-    #[serde(serialize_with = "as_text")]
-    time_unix_nano: u64,
-    #[prost(int32, tag = "2")]
-    severity_number: i32,
-    #[prost(string, tag = "3")]
-    severity_text: String,
-    #[prost(message, optional, tag = "5")]
-    body: Option<AnyValue>,
-    #[prost(message, repeated, tag = "6")]
-    attributes: Vec<KeyValue>,
-}
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-struct KeyValue {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(message, optional, tag = "2")]
-    value: Option<AnyValue>,
-}
-
-#[derive(Clone, PartialEq, Message, Serialize)]
-struct AnyValue {
-    #[prost(oneof = "Value", tags = "1, 2, 3")]
-    #[serde(flatten)]
-    value: Option<Value>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof, Serialize)]
-enum Value {
-    #[prost(string, tag = "1")]
-    #[serde(rename = "stringValue")]
-    String(String),
-    #[prost(bool, tag = "2")]
-    #[serde(rename = "boolValue")]
-    Bool(bool),
-    #[prost(int64, tag = "3")]
-    #[serde(rename = "intValue")]
-    Int(#[serde(serialize_with = "as_text")] i64),
-}
-
-fn as_text<S: Serializer>(number: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&number.to_string())
-}
+/// Bytes of a trace id and of a span id (W3C Trace Context).
+const TRACE_ID: usize = 16;
+const SPAN_ID: usize = 8;
 
 /// Writes one request in a line.
 pub fn write_json(
@@ -124,7 +42,7 @@ pub fn write_protobuf(
 }
 
 /// Findings by process, since a resource is one.
-fn request(analysis: &Analysis, options: &ReportOptions) -> Request {
+pub fn request(analysis: &Analysis, options: &ReportOptions) -> ExportLogsServiceRequest {
     let suspects = analysis.suspects.iter().filter(|_| options.suspects);
     let all: Vec<&Finding> = analysis.findings.iter().chain(suspects).collect();
     let mut processes: Vec<u32> = all.iter().map(|finding| finding.pid).collect();
@@ -133,18 +51,21 @@ fn request(analysis: &Analysis, options: &ReportOptions) -> Request {
     let of_process = |pid: u32| ResourceLogs {
         resource: Some(resource(analysis, pid)),
         scope_logs: vec![ScopeLogs {
-            scope: Some(Scope {
+            scope: Some(InstrumentationScope {
                 name: env!("CARGO_PKG_NAME").to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                ..InstrumentationScope::default()
             }),
             log_records: all
                 .iter()
                 .filter(|finding| finding.pid == pid)
                 .map(|finding| record(finding, options))
                 .collect(),
+            ..ScopeLogs::default()
         }],
+        ..ResourceLogs::default()
     };
-    Request {
+    ExportLogsServiceRequest {
         resource_logs: processes.into_iter().map(of_process).collect(),
     }
 }
@@ -158,29 +79,53 @@ fn resource(analysis: &Analysis, pid: u32) -> Resource {
         attributes.push(text("process.executable.path", &path));
         attributes.push(text("process.executable.build_id.go", &ring.build_id));
     }
-    Resource { attributes }
+    Resource {
+        attributes,
+        ..Resource::default()
+    }
 }
 
 fn record(finding: &Finding, options: &ReportOptions) -> LogRecord {
-    let (severity_number, severity_text) = match finding.grade {
-        Grade::Confirmed => (ERROR, "ERROR"),
-        Grade::Suspect => (INFO, "INFO"),
+    let (severity, severity_text) = match finding.grade {
+        Grade::Confirmed => (SeverityNumber::Error, "ERROR"),
+        Grade::Suspect => (SeverityNumber::Info, "INFO"),
     };
+    let mut attributes = facts(finding);
+    for (name, side) in ["gocc.noticed", "gocc.found"].iter().zip(&finding.sides) {
+        add_side(name, side, options, &mut attributes);
+    }
+    let trace = finding.sides.iter().find_map(|side| {
+        let goroutine = side.goroutine.as_ref()?;
+        let trace_id = trace_id(goroutine)?;
+        Some((trace_id, span_id(goroutine).unwrap_or_default()))
+    });
+    let (trace_id, span_id) = trace.unwrap_or_default();
+    LogRecord {
+        time_unix_nano: finding.first.unix_ns,
+        severity_number: severity.into(),
+        severity_text: severity_text.to_owned(),
+        body: Some(string(&sentence(finding))),
+        attributes,
+        trace_id,
+        span_id,
+        ..LogRecord::default()
+    }
+}
+
+fn facts(finding: &Finding) -> Vec<KeyValue> {
     let mut attributes = vec![
         text("gocc.grade", grade_name(finding.grade)),
         text("gocc.evidence", &finding.evidence.summary),
         number("gocc.count", finding.count),
         number("gocc.instances", finding.instances as u64),
         number("gocc.goroutines", finding.goroutines as u64),
-        KeyValue {
-            key: "gocc.fatal".to_owned(),
-            value: Some(AnyValue {
-                value: Some(Value::Bool(finding.fatal)),
-            }),
-        },
+        attribute("gocc.fatal", Value::BoolValue(finding.fatal)),
     ];
     if let Some(name) = &finding.map.type_name {
         attributes.push(text("gocc.map.type", name));
+    }
+    if finding.map.made.is_some() {
+        attributes.push(text("gocc.map.made", &making_line(&finding.map)));
     }
     if let Some(frame) = place(&finding.sides[0]) {
         // The names of OpenTelemetry's semantic conventions.
@@ -188,17 +133,54 @@ fn record(finding: &Finding, options: &ReportOptions) -> LogRecord {
         attributes.push(text("code.file.path", &frame.file));
         attributes.push(number("code.line.number", frame.line.into()));
     }
-    for (name, side) in ["gocc.noticed", "gocc.found"].iter().zip(&finding.sides) {
-        attributes.push(text(name, &deed(side)));
-        attributes.push(text(&format!("{name}.stack"), &stack(side, options)));
+    attributes
+}
+
+fn add_side(name: &str, side: &Side, options: &ReportOptions, attributes: &mut Vec<KeyValue>) {
+    attributes.push(text(name, &deed(side)));
+    attributes.push(text(&format!("{name}.stack"), &stack(side, options)));
+    let labels = side
+        .goroutine
+        .iter()
+        .flat_map(|goroutine| &goroutine.labels);
+    attributes.extend(labels.map(|(key, value)| text(&format!("{name}.label.{key}"), value)));
+}
+
+/// The trace that a goroutine worked for, by its labels.
+pub fn trace_id(goroutine: &Goroutine) -> Option<Vec<u8>> {
+    id_label(goroutine, "traceid", TRACE_ID)
+}
+
+/// The span that a goroutine worked for, by its labels.
+pub fn span_id(goroutine: &Goroutine) -> Option<Vec<u8>> {
+    id_label(goroutine, "spanid", SPAN_ID)
+}
+
+/// `trace_id`, `traceID`, `otel.trace_id` and `trace-id` are all the same. An id of zeros is none.
+fn id_label(goroutine: &Goroutine, name: &str, size: usize) -> Option<Vec<u8>> {
+    let is_it = |key: &str| {
+        let letters = key.chars().filter(char::is_ascii_alphanumeric);
+        let plain: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+        plain.ends_with(name)
+    };
+    let values = goroutine.labels.iter().filter(|(key, _)| is_it(key));
+    values
+        .filter_map(|(_, value)| bytes_of_hex(value, size))
+        .find(|id| id.iter().any(|&byte| byte != 0))
+}
+
+fn bytes_of_hex(text: &str, size: usize) -> Option<Vec<u8>> {
+    if text.len() != 2 * size {
+        return None;
     }
-    LogRecord {
-        time_unix_nano: finding.first.unix_ns,
-        severity_number,
-        severity_text: severity_text.to_owned(),
-        body: Some(string(&sentence(finding))),
-        attributes,
-    }
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let digits = digits?;
+    let bytes = digits.chunks_exact(2).map(|pair| match pair {
+        // Two digits are at most 255.
+        [high, low] => (high << 4 | low) as u8,
+        _ => 0,
+    });
+    Some(bytes.collect())
 }
 
 /// In the layout of Go's own tracebacks.
@@ -220,22 +202,23 @@ fn stack(side: &Side, options: &ReportOptions) -> String {
 
 fn string(value: &str) -> AnyValue {
     AnyValue {
-        value: Some(Value::String(value.to_owned())),
+        value: Some(Value::StringValue(value.to_owned())),
+    }
+}
+
+fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
     }
 }
 
 fn text(key: &str, value: &str) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(string(value)),
-    }
+    attribute(key, Value::StringValue(value.to_owned()))
 }
 
 fn number(key: &str, value: u64) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(Value::Int(i64::try_from(value).unwrap_or(i64::MAX))),
-        }),
-    }
+    let value = i64::try_from(value).unwrap_or(i64::MAX);
+    attribute(key, Value::IntValue(value))
 }

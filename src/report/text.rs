@@ -2,8 +2,8 @@
 
 use super::ReportOptions;
 use super::wording::{
-    capitalised, deed, grade_name, labels_line, making_line, name_of, sentence, side_note,
-    suspicion_line,
+    capitalised, deed, grade_name, heat_line, labels_line, making_line, name_of, sentence,
+    side_note, suspicion_line,
 };
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
@@ -28,7 +28,7 @@ pub fn write(analysis: &Analysis, options: &ReportOptions, out: &mut dyn Write) 
         .chain(suspects)
         .partition(|finding| finding.allowed.is_some());
     for finding in shown {
-        write_finding(finding, options, out)?;
+        write_finding(finding, analysis, options, out)?;
     }
     for finding in allowed {
         write_allowed(finding, out)?;
@@ -41,6 +41,7 @@ pub fn write(analysis: &Analysis, options: &ReportOptions, out: &mut dyn Write) 
 
 fn write_finding(
     finding: &Finding,
+    analysis: &Analysis,
     options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -48,8 +49,10 @@ fn write_finding(
     write_headline(finding, out)?;
     let [noticed, found] = &finding.sides;
     write_side("", noticed, options, out)?;
+    write_heat(noticed, analysis, out)?;
     writeln!(out)?;
     write_side("previous ", found, options, out)?;
+    write_heat(found, analysis, out)?;
     let mut shown = None;
     for goroutine in finding
         .sides
@@ -119,6 +122,13 @@ fn write_side(
         writeln!(out, "  {FAINT}(further callers were not recorded){FAINT:#}")?;
     }
     Ok(())
+}
+
+fn write_heat(side: &Side, analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    match heat_line(side, analysis.profile.as_ref()) {
+        Some(line) => writeln!(out, "  {HEADING}Profile:{HEADING:#} {}", Printable(&line)),
+        None => Ok(()),
+    }
 }
 
 fn write_origin(

@@ -2,7 +2,7 @@
 
 use crate::analyze::frames;
 use crate::analyze::model::{
-    Certainty, Finding, Goroutine, Grade, MapIdentity, Side, StackFrame, Suspicion,
+    Certainty, Finding, Goroutine, Grade, MapIdentity, ProfileSummary, Side, StackFrame, Suspicion,
 };
 use crate::ring::Operation;
 
@@ -107,10 +107,30 @@ pub fn suspicion_line(why: &Suspicion) -> String {
         us => format!("{us} microseconds"),
     };
     let (score, turns, common) = (why.score, why.alternations, 100.0 * why.similarity);
+    let hunted = match 100.0 * why.untried {
+        left if left < 100.0 => {
+            format!("; hunting held operations there in vain, which leaves {left:.0}% of the score")
+        }
+        _ => String::new(),
+    };
     format!(
         "Score {score:.2} of 1: {gap} apart at the closest, took turns {turns} times, {common:.0}% of the \
-         functions in common"
+         functions in common{hunted}"
     )
+}
+
+/// How hot a side's place is, by the profile that was laid over.
+pub fn heat_line(side: &Side, profile: Option<&ProfileSummary>) -> Option<String> {
+    let (heat, profile) = (side.heat?, profile?);
+    let kind = if profile.kind.is_empty() {
+        "profile".to_owned()
+    } else {
+        format!("{} profile", profile.kind)
+    };
+    let (function, line) = (100.0 * heat.function, 100.0 * heat.line);
+    Some(format!(
+        "{function:.1}% of the {kind} runs through this function, {line:.1}% through this line"
+    ))
 }
 
 /// Where a map was made, without a full stop.

@@ -96,11 +96,12 @@ pub fn side_pcs(side: &Side) -> &[u32] {
 pub struct Made(Vec<Record>);
 
 impl Made {
-    /// Who made a map, and where. The seed tells it from an earlier one in the same memory.
-    pub fn get(&self, map: u64, seed: u32) -> Option<&Record> {
+    /// Who made a map, and where. Every heap map passes a hook when it is made, so the address is enough;
+    /// its seed may have changed since, when it became empty.
+    pub fn get(&self, map: u64) -> Option<&Record> {
         let first = layout::made_index(map);
         let mut entries = self.0.get(first..first.checked_add(2)?)?.iter();
-        entries.find(|record| map != 0 && record.map == map && record.seed == seed)
+        entries.find(|record| map != 0 && record.map == map)
     }
 }
 

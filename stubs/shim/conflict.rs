@@ -257,7 +257,7 @@ unsafe fn commit(config: &Config, g: u64, index: usize, found: Found<'_>) {
             _ => fill_labels(config, conflict, &raw mut (*labels)[1]),
         }
         copy_labels(config, g, &raw mut (*labels)[0]);
-        copy_made(front, conflict, &raw mut (*context).made);
+        copy_made(front, (*conflict).map, &raw mut (*context).made);
         fence(Ordering::Release);
         write_volatile(&raw mut (*conflict).state, CONFLICT_COMMITTED);
     }

@@ -171,22 +171,17 @@ fn is_readable(at: u64, size: u64) -> bool {
     size == 0 || sys::is_readable(at & !7) && sys::is_readable(last & !7)
 }
 
-/// Copies where a conflict's map was made, if the table still knows. The map's seed tells whether it is
-/// this map, or an earlier one in the same memory.
+/// Copies where a conflict's map was made, if the table still knows.
 ///
 /// # Safety
 /// Both lie in the front.
 #[inline(never)]
-pub unsafe fn copy_made(front: Front, conflict: *const Conflict, to: *mut Record) {
+pub unsafe fn copy_made(front: Front, map: u64, to: *mut Record) {
     // SAFETY: the caller's; the table's entry may change meanwhile, so it is looked at again.
     unsafe {
-        let (map, seed) = ((*conflict).map, (*conflict).seed as u32);
         (*to).map = 0;
         for entry in [front.made(map), front.made(map).add(1)] {
-            let is_it = || {
-                read_volatile(&raw const (*entry).map) == map
-                    && read_volatile(&raw const (*entry).seed) == seed
-            };
+            let is_it = || read_volatile(&raw const (*entry).map) == map;
             if map != 0 && is_it() {
                 to.copy_from_nonoverlapping(entry, 1);
                 if is_it() {

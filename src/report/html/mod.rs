@@ -2,16 +2,20 @@
 
 mod graph;
 mod source;
+mod timeline;
 
-use super::flame::{Flames, conflicting_functions};
+use super::flame::{Flames, conflicting_functions, title, unit};
 use super::text::{Counted, Seconds, loss_lines};
 use super::wording::{
-    capitalised, deed, file_name, grade_name, name_of, place_name, sentence, side_note,
-    suspicion_line,
+    capitalised, deed, file_name, grade_name, heat_line, labels_line, name_of, place_name,
+    sentence, side_note, suspicion_line,
 };
 use super::{Counting, ReportOptions};
+use crate::analyze::Chain;
 use crate::analyze::frames;
-use crate::analyze::model::{Analysis, Finding, Goroutine, Grade, RingSummary, Side, StackFrame};
+use crate::analyze::model::{
+    Analysis, Finding, Goroutine, Grade, MapIdentity, RingSummary, Side, StackFrame,
+};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use source::Sources;
 use std::io::{self, Write};
@@ -57,8 +61,9 @@ impl Page<'_> {
                         (self.tiles())
                         (self.findings())
                         (self.suspects())
-                        (self.graph("Conflicts by stack", "sides of conflicts", Counting::Conflicts))
-                        (self.graph("Map operations by stack", "operations", Counting::Operations))
+                        (self.graph(Counting::Conflicts))
+                        (self.graph(Counting::Operations))
+                        (self.graph(Counting::Profile))
                         (self.processes())
                         footer { "Written by gocc " (env!("CARGO_PKG_VERSION")) "." }
                     }
@@ -173,6 +178,23 @@ impl Page<'_> {
                 div.sides {
                     @for side in &finding.sides { (self.side(side)) }
                 }
+                (self.chain(finding))
+            }
+        }
+    }
+
+    /// Who used the finding's map after whom, when that was recorded.
+    fn chain(&self, finding: &Finding) -> Markup {
+        let is_its =
+            |chain: &&Chain| chain.pid == finding.pid && Some(chain.address) == finding.map.address;
+        let recorded = |chain: &&Chain| chain.links.iter().any(|link| !link.conflict);
+        let chain = self.analysis.chains.iter().find(is_its).filter(recorded);
+        html! {
+            @if let Some(chain) = chain.filter(|_| finding.grade == Grade::Confirmed) {
+                details.chain {
+                    summary { "Who used this map after whom" }
+                    (timeline::draw(chain))
+                }
             }
         }
     }
@@ -183,6 +205,12 @@ impl Page<'_> {
                 h3 { (capitalised(&deed(side))) }
                 @if side.goroutine.is_none() { p.note { "Nothing was recorded about it." } }
                 @if let Some(note) = side_note(side) { p.note { (note) } }
+                @if let Some(labels) = side.goroutine.as_ref().and_then(labels_line) {
+                    p.note { "Labels: " code { (labels) } }
+                }
+                @if let Some(heat) = heat_line(side, self.analysis.profile.as_ref()) {
+                    p.note.heat[is_hot(side)] { (heat) "." }
+                }
                 (self.stack(&side.stack, true))
                 @if side.truncated { p.note { "Further callers were not recorded." } }
                 @if let Some(goroutine) = &side.goroutine { (self.origin(goroutine)) }
@@ -237,7 +265,7 @@ impl Page<'_> {
         }
     }
 
-    fn graph(&self, title: &str, unit: &str, counting: Counting) -> Markup {
+    fn graph(&self, counting: Counting) -> Markup {
         let options = ReportOptions {
             counting: Some(counting),
             ..self.options.clone()
@@ -247,9 +275,9 @@ impl Page<'_> {
             return html! {};
         }
         html! {
-            h2 { (title) }
+            h2 { (title(counting, self.analysis)) }
             p.note { "Outermost call on top; red are the functions in which goroutines collided. Click to widen." }
-            (graph::draw(&flames, unit, &conflicting_functions(self.analysis)))
+            (graph::draw(&flames, &unit(counting, self.analysis), &conflicting_functions(self.analysis)))
         }
     }
 
@@ -279,6 +307,28 @@ fn process(ring: &RingSummary) -> Markup {
     }
 }
 
+/// A place that a hundredth of the profile runs through is worth a look.
+fn is_hot(side: &Side) -> bool {
+    side.heat.is_some_and(|heat| heat.function >= 0.01)
+}
+
+/// `in main.New (cache.go:7) by goroutine 1`
+fn made(map: &MapIdentity) -> String {
+    match &map.made {
+        Some(making) => match frames::innermost_user(&making.stack) {
+            Some(frame) => {
+                let (file, line) = (file_name(&frame.file), frame.line);
+                format!(
+                    "in {} ({file}:{line}) by goroutine {}",
+                    frame.function, making.goroutine
+                )
+            }
+            None => format!("by goroutine {}", making.goroutine),
+        },
+        None => "at an unknown place".to_owned(),
+    }
+}
+
 /// The start of a long identifier.
 fn shortened(id: &str) -> String {
     match id.char_indices().nth(20) {
@@ -298,6 +348,7 @@ fn facts(finding: &Finding) -> Markup {
         dl.facts {
             (fact("Map", type_name.unwrap_or_else(|| "unknown type".to_owned())))
             (fact("at", address.unwrap_or_else(|| "an unknown address".to_owned())))
+            (fact("Made", made(map)))
             (fact("Process", finding.pid.to_string()))
             (fact("Seen", Counted(finding.count, "time", "times").to_string()))
             (fact("on", Counted(finding.instances as u64, "map", "maps").to_string()))
