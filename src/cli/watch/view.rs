@@ -221,8 +221,8 @@ fn map_line(hot: &HotMap) -> Line<'static> {
     let writes = thousands(hot.writes_per_second as u64);
     let name = printable(hot.type_name.as_deref().unwrap_or("map of unknown type"));
     Line::from(format!(
-        "{rate:>12} {writes:>12}  {name} at {}",
-        hot.address
+        "{rate:>12} {writes:>12}  {:<14} {name}",
+        hot.address.to_string()
     ))
 }
 
@@ -327,7 +327,7 @@ mod tests {
             "recorded                     123,456",
             "overhead, about       0.56% of a CPU",
             "204,511  assign  main.(*Cache).Put\u{fffd}[2J",
-            "1,409,022      204,511  map[string]int at 0xc0001230",
+            "1,409,022      204,511  0xc0001230     map[string]int",
             "conflicts: 0 findings, seen 0 times",
             "none so far",
             "mode: 0 off o observe",
