@@ -178,6 +178,15 @@ fn arguments_and_input_pass_through() {
     child.stdin.take().unwrap().write_all(b"through").unwrap();
     assert_eq!(child.wait_with_output().unwrap().stdout, b"through");
 
+    // Without the two dashes what follows the program is its own as well.
+    let mut plain = place.gocc();
+    plain
+        .arg("exec")
+        .args(["--mode", "trace"])
+        .arg(&place.program);
+    plain.args(["args", "--mode", "a b", ""]);
+    assert_eq!(text(&plain.output().unwrap().stdout), expected);
+
     // By name, as a shell finds it.
     let mut by_name = place.gocc();
     by_name

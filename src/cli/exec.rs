@@ -72,9 +72,11 @@ pub struct ExecArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The program and its arguments
+    ///
+    /// The -- before it may be left out; what follows the program's name is the program's own.
     #[arg(
         required = true,
-        last = true,
+        trailing_var_arg = true,
         value_name = "PROGRAM ARGS",
         hide_short_help = true
     )]
@@ -87,6 +89,10 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     };
     let config = args.config.load()?;
     let policy = config.policy()?;
+    if let Some(directory) = &args.reports {
+        // Better to fail now than when the program has run.
+        make_directory(directory)?;
+    }
     let program = resolve(name)?;
     let executable = cache::patched(&program)?;
     let dir = args.dir.clone();
@@ -152,8 +158,8 @@ impl ExecArgs {
 
 /// A report of its own for each gocc exec, so that many can run at the same time.
 fn leave_report(directory: &Path, analysis: &Analysis) -> anyhow::Result<()> {
+    make_directory(directory)?;
     let cannot = || format!("cannot leave a report in {}", directory.display());
-    std::fs::create_dir_all(directory).with_context(cannot)?;
     let mut file = tempfile::Builder::new()
         .prefix("gocc-")
         .suffix(".json")
@@ -163,6 +169,11 @@ fn leave_report(directory: &Path, analysis: &Analysis) -> anyhow::Result<()> {
     report::json::write(analysis, &mut file).with_context(cannot)?;
     file.keep().with_context(cannot)?;
     Ok(())
+}
+
+fn make_directory(path: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot leave a report in {}", path.display());
+    std::fs::create_dir_all(path).with_context(cannot)
 }
 
 fn tell_briefly(analysis: &Analysis) {

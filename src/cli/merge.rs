@@ -8,7 +8,7 @@ use crate::analyze::{self, Merger, Options};
 use crate::report::json::{ReadError, read};
 use crate::report::{self, Format, ReportOptions};
 use crate::ring::{Ring, ring_files};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -129,7 +129,18 @@ fn rings(paths: &[PathBuf]) -> anyhow::Result<Vec<Ring>> {
     if paths.is_empty() {
         return Ok(Vec::new());
     }
-    open_rings(ring_files(paths)?, paths)
+    let files = ring_files(paths)?;
+    if files.is_empty() {
+        let places: Vec<String> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        bail!(
+            "no report (*.json) and no gocc-*.ring in {}",
+            places.join(", ")
+        );
+    }
+    open_rings(files, paths)
 }
 
 /// A report is a JSON object; a ring begins otherwise.

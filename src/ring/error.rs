@@ -18,7 +18,7 @@ pub enum RingError {
         path: PathBuf,
     },
     /// Shorter than the smallest ring.
-    #[error("{path} has {size} bytes, a ring has at least {needed}")]
+    #[error("{path} is no ring, or was cut off: it has {size} bytes, a ring has at least {needed}")]
     TooShort {
         /// The file.
         path: PathBuf,
