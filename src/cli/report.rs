@@ -73,7 +73,7 @@ pub struct RingArgs {
     #[arg(long, value_name = "FILE")]
     pub exe: Option<PathBuf>,
     /// Near misses are at most this far apart
-    #[arg(long, value_name = "MS", default_value_t = 10)]
+    #[arg(long, value_name = "MS", default_value_t = 10, hide_short_help = true)]
     pub window: u32,
     /// Near misses are one when their stacks share this
     ///
