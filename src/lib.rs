@@ -5,6 +5,7 @@
 //! patch:   [`image`] -> [`golang`] -> [`probe`] -> [`patch`] -> verified file
 //! observe: the hooks write [`ring`]s in shared memory (code in `stubs/`, run by the target itself)
 //! explain: [`ring`] -> [`analyze`] -> [`report`]
+//! warn:    source tree -> [`scan`] -> [`report`]
 //!
 //! 1. [`image`] maps the file, parses ELF and translates between virtual addresses and file
 //!    offsets. Nothing else in the program does.
@@ -17,6 +18,7 @@
 //! 5. [`ring`] is the shared-memory format and its reader, for live and dead processes.
 //! 6. [`analyze`] makes findings out of a ring; [`report`] prints them.
 //! 7. [`config`] reads `gocc.toml` and says what becomes of findings.
+//! 7. [`scan`] finds the same mistakes in Go source, for the same findings model.
 //! 8. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
 
 pub mod analyze;
@@ -29,3 +31,4 @@ pub mod probe;
 pub mod profile;
 pub mod report;
 pub mod ring;
+pub mod scan;

@@ -199,6 +199,7 @@ fn finding_of(
         last,
         suspicion: None,
         allowed: None,
+        scan: None,
     }
 }
 

@@ -51,6 +51,7 @@ pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeE
     Ok(Analysis {
         findings,
         suspects,
+        source: None,
         suspects_unlisted,
         rings: summaries,
         lost,

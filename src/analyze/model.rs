@@ -24,6 +24,9 @@ pub struct Analysis {
     pub rings: Vec<RingSummary>,
     /// What is known to be missing, over all rings.
     pub lost: Losses,
+    /// The source that was scanned, if any was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceSummary>,
     /// Recorded operations by stack. Not part of the JSON report: the formats for profiles have them.
     #[serde(skip)]
     pub operations: Vec<OperationStack>,
@@ -58,6 +61,15 @@ pub struct Heat {
     pub function: f64,
     /// Through its line.
     pub line: f64,
+}
+
+/// Source that was scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceSummary {
+    /// Files.
+    pub files: u64,
+    /// Their lines.
+    pub lines: u64,
 }
 
 /// The operations of one kind that were recorded with one stack.
@@ -101,6 +113,9 @@ pub struct Finding {
     /// Why it is suspected, when nothing is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspicion: Option<Suspicion>,
+    /// What the source says, when the scanner found it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScanArgument>,
     /// Why it does not fail a build, when something allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Allowance>,
@@ -128,6 +143,61 @@ pub enum AllowedBy {
     Suppression,
     /// The finding was known when the baseline was written.
     Baseline,
+}
+
+/// Why the source looks wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanArgument {
+    /// The identifier of the rule that is broken.
+    pub rule: Cow<'static, str>,
+    /// What the rule says in a few words.
+    pub title: Cow<'static, str>,
+    /// How bad it is when it is true.
+    pub severity: Severity,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// The map as the code calls it.
+    pub map: String,
+    /// For each side that there is: what starts its goroutine, and the locks it holds.
+    pub sides: Vec<ScanSide>,
+    /// What else is known.
+    pub because: Vec<String>,
+}
+
+/// What the source says about one side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanSide {
+    /// `go`, `errgroup.Group.Go`, `http handler`, `caller`.
+    pub how: Cow<'static, str>,
+    /// The locks that are held, as the code calls them.
+    pub locks: Vec<String>,
+    /// The function of another module that touches the map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Cow<'static, str>>,
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// Wrong results.
+    Warning,
+    /// Ends the program, or damages memory.
+    Error,
+}
+
+/// How sure something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// A hint; shown only when asked for.
+    Low,
+    /// Argued, with a step that is an assumption.
+    Medium,
+    /// Argued from the code alone.
+    High,
 }
 
 /// What makes a near miss suspect.
@@ -204,6 +274,8 @@ pub enum EvidenceKind {
     WritingFlag,
     /// Two goroutines used the map shortly after each other.
     NearMiss,
+    /// The source says so; nothing has run.
+    Source,
     /// Recorded by a later version, which this one does not understand.
     #[serde(other)]
     Unknown,
@@ -270,6 +342,8 @@ pub enum Certainty {
     Latest,
     /// Its operation was recorded.
     Recorded,
+    /// The source has it; nothing has run.
+    Possible,
     /// Nothing.
     #[serde(other)]
     Unknown,

@@ -183,6 +183,7 @@ impl Naming<'_, '_> {
             last: self.clock.at_tsc(pair.last),
             suspicion: Some(suspicion),
             allowed: None,
+            scan: None,
         };
         Some(Suspect {
             shown,

@@ -19,6 +19,7 @@ mod progress;
 mod push;
 mod report;
 mod runner;
+mod scan;
 mod signals;
 mod stats;
 mod stop;
@@ -64,6 +65,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Stats(stats::StatsArgs),
     Watch(watch::WatchArgs),
+    Scan(scan::ScanArgs),
     Ctl(ctl::CtlArgs),
     Config(config::ShowArgs),
     Baseline(baseline::BaselineArgs),
@@ -104,6 +106,7 @@ pub fn main_gocc() -> ExitCode {
         Command::Merge(args) => merge::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Watch(args) => watch::run(args),
+        Command::Scan(args) => scan::run(args),
         Command::Ctl(args) => ctl::run(args),
         Command::Config(args) => config::run(args),
         Command::Baseline(args) => baseline::run(args),

@@ -9,6 +9,7 @@ mod parquet;
 mod pprof;
 pub mod push;
 mod sarif;
+mod source_text;
 mod text;
 pub mod wording;
 

@@ -48,7 +48,7 @@ struct Tool {
 struct Driver {
     name: &'static str,
     semantic_version: &'static str,
-    rules: [Rule; 2],
+    rules: Vec<Rule>,
 }
 
 #[derive(Serialize)]
@@ -204,7 +204,7 @@ fn driver() -> Driver {
     Driver {
         name: HOME,
         semantic_version: env!("CARGO_PKG_VERSION"),
-        rules: [
+        rules: vec![
             rule(
                 Grade::Confirmed,
                 "Two goroutines use one map at the same time, and at least one of them writes. This was \

@@ -1,10 +1,12 @@
 //! The report as text, in the layout that Go's race detector has taught people to read.
 
 use super::ReportOptions;
+use super::source_text;
 use super::wording::{
     capitalised, deed, grade_name, heat_line, labels_line, making_line, name_of, sentence,
     side_note, suspicion_line,
 };
+use super::wording::{capitalised, deed, grade_name, name_of, side_note, suspicion_line};
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
 };
@@ -12,12 +14,12 @@ use anstyle::{AnsiColor, Style};
 use std::fmt;
 use std::io::{self, Write};
 
-const RULE: &str = "==================";
+pub(super) const RULE: &str = "==================";
 const WARNING: Style = AnsiColor::Red.on_default().bold();
-const SUSPICION: Style = AnsiColor::Yellow.on_default().bold();
-const HEADING: Style = Style::new().bold();
+pub(super) const SUSPICION: Style = AnsiColor::Yellow.on_default().bold();
+pub(super) const HEADING: Style = Style::new().bold();
 const PLACE: Style = AnsiColor::Cyan.on_default();
-const FAINT: Style = Style::new().dimmed();
+pub(super) const FAINT: Style = Style::new().dimmed();
 
 /// Writes all findings, then what is known to be missing.
 pub fn write(analysis: &Analysis, options: &ReportOptions, out: &mut dyn Write) -> io::Result<()> {
@@ -45,6 +47,9 @@ fn write_finding(
     options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    if let Some(scan) = &finding.scan {
+        return source_text::write(finding, scan, options, out);
+    }
     writeln!(out, "{RULE}")?;
     write_headline(finding, out)?;
     let [noticed, found] = &finding.sides;
@@ -147,7 +152,7 @@ fn write_origin(
     write_frames(&goroutine.created_by, options, out)
 }
 
-fn write_frames(
+pub(super) fn write_frames(
     frames: &[StackFrame],
     options: &ReportOptions,
     out: &mut dyn Write,
@@ -262,6 +267,16 @@ pub fn loss_lines(lost: &Losses) -> Vec<String> {
 }
 
 fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(source) = &analysis.source {
+        let in_source = analysis
+            .findings
+            .iter()
+            .filter(|finding| finding.scan.is_some());
+        source_text::write_summary(source, in_source.count(), out)?;
+        if analysis.rings.is_empty() {
+            return Ok(());
+        }
+    }
     let processes = Counted(analysis.rings.len() as u64, "process", "processes");
     let failing = || {
         let all = analysis.findings.iter();

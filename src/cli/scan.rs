@@ -1,0 +1,155 @@
+use super::progress::Progress;
+use super::report::deliver;
+use super::{EXIT_FINDINGS, output};
+use crate::analyze::model::{Analysis, Confidence, SourceSummary};
+use crate::report::{self, Format, ReportOptions};
+use crate::scan::rules::{RULES, Rule};
+use crate::scan::{self, ScanOptions, Scanned};
+use anyhow::{Context, bail};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Find concurrent map misuse in Go source
+///
+/// Exit code: 66 when there are findings, 0 when there are none.
+#[derive(clap::Args)]
+pub struct ScanArgs {
+    /// Files and directories, with everything below them (`./...` means the same as `.`)
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    /// How to write it: text, json or sarif
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Write to this file, not to stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show what is only a hint, too
+    #[arg(long)]
+    pub all: bool,
+    /// Build tags that hold
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub tags: Vec<String>,
+    /// Leave test files out
+    #[arg(long)]
+    pub no_tests: bool,
+    /// Look at vendored packages, too
+    #[arg(long)]
+    pub vendored: bool,
+    /// Report findings in generated files, too
+    #[arg(long)]
+    pub generated: bool,
+    /// Leave out the findings of this rule
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    pub disable: Vec<String>,
+    /// List the rules with their reasons and examples, and do nothing else
+    #[arg(long)]
+    pub rules: bool,
+    /// Where the sources lie: SARIF names files relative to it
+    #[arg(long, value_name = "DIR")]
+    pub source_root: Option<PathBuf>,
+}
+
+pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
+    if args.rules {
+        output::to_stdout(rules_text().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(unknown) = args
+        .disable
+        .iter()
+        .find(|id| scan::rules::rule(id).is_none())
+    {
+        bail!("there is no rule {unknown} (gocc scan --rules lists them)");
+    }
+    let scanned = {
+        let _progress = Progress::start("scanning");
+        scan::scan(&options(&args))?
+    };
+    let found = !scanned.findings.is_empty();
+    let remark = remark(&scanned);
+    let source = SourceSummary {
+        files: scanned.files as u64,
+        lines: scanned.lines,
+    };
+    let analysis = Analysis {
+        findings: scanned.findings,
+        source: Some(source),
+        ..Analysis::default()
+    };
+    let options = ReportOptions {
+        suspects: true,
+        source_root: args.source_root,
+        ..ReportOptions::default()
+    };
+    let mut report = Vec::new();
+    report::write(&analysis, args.format, &options, &mut report)
+        .context("cannot format the report")?;
+    deliver(&report, args.format, args.output.as_deref())?;
+    output::note_line(&remark);
+    Ok(if found {
+        ExitCode::from(EXIT_FINDINGS)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn options(args: &ScanArgs) -> ScanOptions {
+    ScanOptions {
+        paths: args.paths.clone(),
+        tags: args.tags.clone(),
+        tests: !args.no_tests,
+        vendored: args.vendored,
+        generated: args.generated,
+        confidence: if args.all {
+            Confidence::Low
+        } else {
+            Confidence::Medium
+        },
+        disabled: args.disable.clone(),
+    }
+}
+
+/// What was looked at, in a sentence.
+fn remark(scanned: &Scanned) -> String {
+    let mut text = format!(
+        "scanned {} lines in {} files, {} entries",
+        scanned.lines, scanned.files, scanned.entries
+    );
+    let parts = [
+        (
+            scanned.incomplete,
+            "entries too large to be followed to their end",
+        ),
+        (scanned.broken, "files with syntax errors"),
+        (scanned.hidden, "hints that --all shows"),
+        (scanned.ignored, "findings silenced by //gocc:ignore"),
+    ];
+    for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "; {count} {what}");
+    }
+    text
+}
+
+fn rules_text() -> String {
+    RULES.iter().map(|rule| rule_text(rule)).collect()
+}
+
+fn rule_text(rule: &Rule) -> String {
+    let indented = |code: &str| {
+        code.lines()
+            .map(|line| format!("    {line}\n"))
+            .collect::<String>()
+    };
+    format!(
+        "{} ({:?}, confidence up to {:?})\n  {}.\n  {}\n  Wrong:\n{}  Right:\n{}\n",
+        rule.id,
+        rule.severity,
+        rule.confidence,
+        rule.title,
+        rule.rationale,
+        indented(rule.bad),
+        indented(rule.good)
+    )
+}

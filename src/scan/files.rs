@@ -1,0 +1,182 @@
+//! Which files of a tree are looked at: Go's own idea of modules, packages, build constraints,
+//! generated, vendored and test files.
+
+use super::ScanError;
+use super::constraint;
+use super::syntax::File;
+use super::{ScanOptions, lower};
+use ignore::WalkBuilder;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Larger files are data in the form of Go.
+const LARGEST: u64 = 4 << 20;
+
+/// The files below one go.mod.
+#[derive(Debug)]
+pub struct Module {
+    /// Where its go.mod lies; where the scan began when there is none.
+    pub root: PathBuf,
+    /// Its import path.
+    pub path: String,
+    /// The minor version of Go that it asks for: 22 for 1.22.
+    pub go: u32,
+    /// Its files, sorted by path.
+    pub files: Vec<SourceFile>,
+}
+
+/// One file of a module.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it says.
+    pub file: File,
+    /// `_test.go`.
+    pub test: bool,
+}
+
+/// Finds and parses what the options name.
+///
+/// # Errors
+/// When a path that was named does not exist or holds no Go files.
+pub fn load(options: &ScanOptions) -> Result<Vec<Module>, ScanError> {
+    let mut by_module: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    for path in &options.paths {
+        for file in go_files(path, options)? {
+            let root = module_root(&file).unwrap_or_else(|| path.clone());
+            by_module.entry(root).or_default().push(file);
+        }
+    }
+    if by_module.is_empty() {
+        let path = options.paths.first().cloned().unwrap_or_default();
+        return Err(ScanError::NothingToScan { path });
+    }
+    Ok(by_module
+        .into_iter()
+        .map(|(root, files)| module(root, files, options))
+        .collect())
+}
+
+/// `./...` means the same as `.`: directories are always looked through.
+fn without_dots(path: &Path) -> PathBuf {
+    if path.ends_with("...") {
+        path.parent().unwrap_or(Path::new(".")).to_owned()
+    } else {
+        path.to_owned()
+    }
+}
+
+fn go_files(path: &Path, options: &ScanOptions) -> Result<Vec<PathBuf>, ScanError> {
+    let start = without_dots(path);
+    let start = if start.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        start
+    };
+    let start = start
+        .canonicalize()
+        .map_err(|source| ScanError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+    let mut walk = WalkBuilder::new(&start);
+    let vendored = options.vendored;
+    walk.standard_filters(false)
+        .hidden(true)
+        .filter_entry(move |entry| {
+            let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
+            let name = entry.file_name().to_string_lossy();
+            // The go command's own rules for `./...`; what the user named is always looked at.
+            entry.depth() == 0
+                || !is_directory
+                || !(name.starts_with('_')
+                    || name == "testdata"
+                    || name == "node_modules"
+                    || name == "vendor" && !vendored)
+        });
+    let mut found = Vec::new();
+    for entry in walk.build() {
+        let Ok(entry) = entry else { continue };
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        if is_file && is_wanted(entry.path(), options) {
+            found.push(entry.into_path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_wanted(path: &Path, options: &ScanOptions) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let Some(stem) = name.strip_suffix(".go") else {
+        return false;
+    };
+    if name.starts_with('_') || name.starts_with('.') {
+        return false;
+    }
+    (options.tests || !stem.ends_with("_test")) && constraint::name_matches(stem, &options.tags)
+}
+
+fn module_root(file: &Path) -> Option<PathBuf> {
+    file.ancestors()
+        .skip(1)
+        .find(|directory| directory.join("go.mod").is_file())
+        .map(Path::to_owned)
+}
+
+fn module(root: PathBuf, mut paths: Vec<PathBuf>, options: &ScanOptions) -> Module {
+    paths.sort();
+    paths.dedup();
+    let text = std::fs::read_to_string(root.join("go.mod")).unwrap_or_default();
+    let files = paths
+        .into_par_iter()
+        .filter_map(|path| source_file(path, options))
+        .collect();
+    Module {
+        path: module_path(&text),
+        go: go_version(&text),
+        root,
+        files,
+    }
+}
+
+fn source_file(path: PathBuf, options: &ScanOptions) -> Option<SourceFile> {
+    let is_small = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= LARGEST);
+    let text = is_small.then(|| std::fs::read(&path).ok()).flatten()?;
+    let text = String::from_utf8_lossy(&text);
+    if !constraint::text_matches(&text, &options.tags) {
+        return None;
+    }
+    let file = lower::parse(&text);
+    let test = path.to_string_lossy().ends_with("_test.go");
+    Some(SourceFile { path, file, test })
+}
+
+fn module_path(text: &str) -> String {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("module "));
+    line.map_or("main", |path| {
+        path.split("//")
+            .next()
+            .unwrap_or("")
+            .trim()
+            .trim_matches('"')
+    })
+    .to_owned()
+}
+
+/// Without a go line the go command assumes 1.16.
+fn go_version(text: &str) -> u32 {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("go "));
+    let minor = line.and_then(|version| version.trim().split('.').nth(1));
+    minor
+        .and_then(|minor| minor.parse().ok())
+        .unwrap_or(if text.is_empty() { 27 } else { 16 })
+}

@@ -1,0 +1,78 @@
+//! Names of the source, each kept once: a [`Name`] is a number, compared and copied as one.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, PoisonError, RwLock};
+
+/// An identifier, an import path or a literal's text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(u32);
+
+#[derive(Default)]
+struct Table {
+    numbers: HashMap<&'static str, u32>,
+    texts: Vec<&'static str>,
+}
+
+/// Names live as long as the process: a scan ends with it.
+static TABLE: LazyLock<RwLock<Table>> = LazyLock::new(RwLock::default);
+
+impl Name {
+    /// The name with this text.
+    pub fn new(text: &str) -> Name {
+        let known = TABLE.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&number) = known.numbers.get(text) {
+            return Name(number);
+        }
+        drop(known);
+        let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&number) = table.numbers.get(text) {
+            return Name(number);
+        }
+        // 4 G different names do not fit a source tree that fits the memory.
+        let number = u32::try_from(table.texts.len()).unwrap_or(u32::MAX);
+        let text: &'static str = Box::leak(text.to_owned().into_boxed_str());
+        table.texts.push(text);
+        table.numbers.insert(text, number);
+        Name(number)
+    }
+
+    /// Its text.
+    pub fn text(self) -> &'static str {
+        let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);
+        table.texts.get(self.0 as usize).copied().unwrap_or("")
+    }
+
+    /// Visible outside its package.
+    pub fn is_exported(self) -> bool {
+        self.text().chars().next().is_some_and(char::is_uppercase)
+    }
+
+    /// The blank identifier.
+    pub fn is_blank(self) -> bool {
+        self.text() == "_"
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        self.text() == other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self.text() == *other
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::fmt::Debug for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.text())
+    }
+}

@@ -1,0 +1,713 @@
+//! A module's declarations, resolved across its files: packages, types with their fields and methods,
+//! functions, package variables.
+
+use super::files::Module;
+use super::names::Name;
+use super::syntax::{File, Function, Global, Signature, TypeDecl, TypeExpr};
+use super::types::{Field, FuncType, Ty, Type, TypeId};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+/// Embedding and aliases deeper than this are not followed.
+const DEEPEST: u32 = 8;
+
+/// A function or method of the module, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FuncId(pub u32);
+
+/// A package variable, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GlobalId(pub u32);
+
+/// A file, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A package, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageId(pub u32);
+
+/// What a name means at the top of a package.
+#[derive(Clone, Copy, Debug)]
+pub enum Decl {
+    /// A type.
+    Type(TypeId),
+    /// A function.
+    Func(FuncId),
+    /// A variable.
+    Global(GlobalId),
+}
+
+/// What an import name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Imported {
+    /// A package of the module.
+    Package(PackageId),
+    /// Another one: its import path.
+    External(Name),
+}
+
+struct Package {
+    /// Its import path; `main` for a program, as Go's tracebacks say.
+    path: String,
+    name: Name,
+    scope: HashMap<Name, Decl>,
+}
+
+struct TypeInfo {
+    file: FileId,
+    index: u32,
+}
+
+struct FuncInfo {
+    file: FileId,
+    index: u32,
+    receiver: Option<TypeId>,
+}
+
+struct GlobalInfo {
+    file: FileId,
+    index: u32,
+    position: usize,
+}
+
+/// A module and what its names mean.
+pub struct Program {
+    module: Module,
+    packages: Vec<Package>,
+    package_of_file: Vec<PackageId>,
+    imports: Vec<HashMap<Name, Imported>>,
+    types: Vec<TypeInfo>,
+    first_type: Vec<u32>,
+    functions: Vec<FuncInfo>,
+    globals: Vec<GlobalInfo>,
+    methods: HashMap<(TypeId, Name), FuncId>,
+    methods_of: HashMap<TypeId, Vec<FuncId>>,
+    implementers: HashMap<Name, Vec<FuncId>>,
+}
+
+/// Where names are looked up: a file, and what type parameters stand for.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The file.
+    pub file: FileId,
+    /// Type parameters and types declared in the function.
+    pub local: &'a [(Name, Ty)],
+}
+
+/// The type of which nothing is known.
+pub fn unknown() -> Ty {
+    static UNKNOWN: LazyLock<Ty> = LazyLock::new(|| Arc::new(Type::Unknown));
+    Arc::clone(&UNKNOWN)
+}
+
+/// A type from outside the module.
+pub fn external(path: &str, name: &str) -> Ty {
+    Arc::new(Type::External(Name::new(path), Name::new(name), Vec::new()))
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+impl Program {
+    /// Resolves a module.
+    pub fn new(module: Module) -> Program {
+        let mut program = Program {
+            module,
+            packages: Vec::new(),
+            package_of_file: Vec::new(),
+            imports: Vec::new(),
+            types: Vec::new(),
+            first_type: Vec::new(),
+            functions: Vec::new(),
+            globals: Vec::new(),
+            methods: HashMap::new(),
+            methods_of: HashMap::new(),
+            implementers: HashMap::new(),
+        };
+        program.number_packages();
+        program.declare();
+        program.resolve_imports();
+        program.find_methods();
+        program
+    }
+
+    fn number_packages(&mut self) {
+        let mut known: HashMap<(String, Name), PackageId> = HashMap::new();
+        for source in &self.module.files {
+            let name = source.file.package.unwrap_or_else(|| Name::new("main"));
+            let directory = source.path.parent().unwrap_or(Path::new(""));
+            let below = directory
+                .strip_prefix(&self.module.root)
+                .unwrap_or(Path::new(""));
+            let path = if below.as_os_str().is_empty() {
+                self.module.path.clone()
+            } else {
+                format!("{}/{}", self.module.path, below.display())
+            };
+            let id = *known.entry((path.clone(), name)).or_insert_with(|| {
+                let path = if name == "main" {
+                    "main".to_owned()
+                } else {
+                    path
+                };
+                self.packages.push(Package {
+                    path,
+                    name,
+                    scope: HashMap::new(),
+                });
+                PackageId(number(self.packages.len() - 1))
+            });
+            self.package_of_file.push(id);
+        }
+    }
+
+    fn declare(&mut self) {
+        for (index, source) in self.module.files.iter().enumerate() {
+            let file = FileId(number(index));
+            let Some(package) = self
+                .package_of_file
+                .get(index)
+                .and_then(|id| self.packages.get_mut(id.0 as usize))
+            else {
+                continue;
+            };
+            self.first_type.push(number(self.types.len()));
+            for (index, declaration) in source.file.types.iter().enumerate() {
+                if !declaration.local {
+                    package.scope.insert(
+                        declaration.name,
+                        Decl::Type(TypeId(number(self.types.len()))),
+                    );
+                }
+                self.types.push(TypeInfo {
+                    file,
+                    index: number(index),
+                });
+            }
+            for (index, function) in source.file.functions.iter().enumerate() {
+                let id = FuncId(number(self.functions.len()));
+                if function.receiver.is_none() && function.name != "init" {
+                    package.scope.insert(function.name, Decl::Func(id));
+                }
+                self.functions.push(FuncInfo {
+                    file,
+                    index: number(index),
+                    receiver: None,
+                });
+            }
+            for (index, global) in source.file.globals.iter().enumerate() {
+                for (position, name) in global.names.iter().enumerate() {
+                    package
+                        .scope
+                        .insert(*name, Decl::Global(GlobalId(number(self.globals.len()))));
+                    self.globals.push(GlobalInfo {
+                        file,
+                        index: number(index),
+                        position,
+                    });
+                }
+            }
+        }
+    }
+
+    fn resolve_imports(&mut self) {
+        let by_path: HashMap<String, PackageId> = (0u32..)
+            .zip(&self.packages)
+            .filter(|(_, package)| !package.name.text().ends_with("_test"))
+            .map(|(id, package)| (package.path.clone(), PackageId(id)))
+            .collect();
+        for source in &self.module.files {
+            let mut imports = HashMap::new();
+            for import in &source.file.imports {
+                let target = by_path.get(import.path.text()).copied();
+                let target = target.map_or(Imported::External(import.path), Imported::Package);
+                let name = import.name.unwrap_or_else(|| match target {
+                    Imported::Package(id) => self
+                        .packages
+                        .get(id.0 as usize)
+                        .map_or(import.path, |package| package.name),
+                    Imported::External(path) => Name::new(last_element(path.text())),
+                });
+                imports.insert(name, target);
+            }
+            self.imports.push(imports);
+        }
+    }
+
+    fn find_methods(&mut self) {
+        for index in 0..self.functions.len() {
+            let id = FuncId(number(index));
+            let function = self.function(id);
+            let Some(name) = function
+                .receiver
+                .as_ref()
+                .and_then(|receiver| base_name(&receiver.ty))
+            else {
+                continue;
+            };
+            let method = function.name;
+            let Some(Decl::Type(ty)) = self.lookup(self.file_of(id), name) else {
+                continue;
+            };
+            self.methods.insert((ty, method), id);
+            self.methods_of.entry(ty).or_default().push(id);
+            self.implementers.entry(method).or_default().push(id);
+            if let Some(info) = self.functions.get_mut(index) {
+                info.receiver = Some(ty);
+            }
+        }
+    }
+
+    /// Go's minor version of the module.
+    pub fn go(&self) -> u32 {
+        self.module.go
+    }
+
+    /// Its module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// All its functions.
+    pub fn function_ids(&self) -> impl Iterator<Item = FuncId> + use<> {
+        (0..number(self.functions.len())).map(FuncId)
+    }
+
+    /// All its declared types.
+    pub fn type_ids(&self) -> impl Iterator<Item = TypeId> + use<> {
+        (0..number(self.types.len())).map(TypeId)
+    }
+
+    /// All its package variables.
+    pub fn global_ids(&self) -> impl Iterator<Item = GlobalId> + use<> {
+        (0..number(self.globals.len())).map(GlobalId)
+    }
+
+    /// A file's contents. Numbers are only made by [`Program::new`], so that they are always known;
+    /// were one not, an empty file stands in.
+    pub fn file(&self, id: FileId) -> &File {
+        static NONE: LazyLock<File> = LazyLock::new(File::default);
+        self.module
+            .files
+            .get(id.0 as usize)
+            .map_or(&NONE, |source| &source.file)
+    }
+
+    /// Where a file lies.
+    pub fn path(&self, id: FileId) -> &Path {
+        self.module
+            .files
+            .get(id.0 as usize)
+            .map_or(Path::new(""), |source| &source.path)
+    }
+
+    /// It is a `_test.go` file.
+    pub fn is_test(&self, id: FileId) -> bool {
+        self.module
+            .files
+            .get(id.0 as usize)
+            .is_some_and(|source| source.test)
+    }
+
+    /// A function's declaration.
+    pub fn function(&self, id: FuncId) -> &Function {
+        static NONE: LazyLock<Function> = LazyLock::new(|| Function {
+            name: Name::new("_"),
+            receiver: None,
+            type_params: Vec::new(),
+            signature: Signature::default(),
+            body: None,
+            span: Default::default(),
+        });
+        let info = self.functions.get(id.0 as usize);
+        info.and_then(|info| self.file(info.file).functions.get(info.index as usize))
+            .unwrap_or(&NONE)
+    }
+
+    /// The file that a function stands in.
+    pub fn file_of(&self, id: FuncId) -> FileId {
+        self.functions
+            .get(id.0 as usize)
+            .map_or(FileId(u32::MAX), |info| info.file)
+    }
+
+    /// The type that a method belongs to.
+    pub fn receiver(&self, id: FuncId) -> Option<TypeId> {
+        self.functions.get(id.0 as usize)?.receiver
+    }
+
+    /// The methods of a type.
+    pub fn methods_of(&self, id: TypeId) -> &[FuncId] {
+        self.methods_of.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// All methods with a name.
+    pub fn methods_named(&self, name: Name) -> &[FuncId] {
+        self.implementers.get(&name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A type's declaration.
+    pub fn type_decl(&self, id: TypeId) -> Option<&TypeDecl> {
+        let info = self.types.get(id.0 as usize)?;
+        self.file(info.file).types.get(info.index as usize)
+    }
+
+    /// The file that a type is declared in.
+    pub fn file_of_type(&self, id: TypeId) -> FileId {
+        self.types
+            .get(id.0 as usize)
+            .map_or(FileId(u32::MAX), |info| info.file)
+    }
+
+    /// The type that is declared inside a function.
+    pub fn local_type(&self, file: FileId, index: u32) -> Option<TypeId> {
+        self.first_type
+            .get(file.0 as usize)
+            .map(|first| TypeId(first + index))
+    }
+
+    /// A package variable: its declaration, its position there, its file.
+    pub fn global(&self, id: GlobalId) -> Option<(&Global, usize, FileId)> {
+        let info = self.globals.get(id.0 as usize)?;
+        let global = self.file(info.file).globals.get(info.index as usize)?;
+        Some((global, info.position, info.file))
+    }
+
+    /// The package that a file belongs to.
+    pub fn package(&self, file: FileId) -> PackageId {
+        self.package_of_file
+            .get(file.0 as usize)
+            .copied()
+            .unwrap_or(PackageId(u32::MAX))
+    }
+
+    /// `main` or an import path.
+    pub fn package_path(&self, file: FileId) -> &str {
+        self.packages
+            .get(self.package(file).0 as usize)
+            .map_or("", |package| &package.path)
+    }
+
+    /// What a name means at the top of a file's package.
+    pub fn lookup(&self, file: FileId, name: Name) -> Option<Decl> {
+        self.packages
+            .get(self.package(file).0 as usize)?
+            .scope
+            .get(&name)
+            .copied()
+    }
+
+    /// What an import name stands for in a file.
+    pub fn import(&self, file: FileId, name: Name) -> Option<Imported> {
+        self.imports.get(file.0 as usize)?.get(&name).copied()
+    }
+
+    /// What a name means in another package.
+    pub fn member(&self, package: PackageId, name: Name) -> Option<Decl> {
+        self.packages
+            .get(package.0 as usize)?
+            .scope
+            .get(&name)
+            .copied()
+    }
+
+    /// The function's name as Go's tracebacks write it.
+    pub fn function_name(&self, id: FuncId) -> String {
+        let function = self.function(id);
+        let package = self.package_path(self.file_of(id));
+        match function
+            .receiver
+            .as_ref()
+            .map(|receiver| (&receiver.ty, base_name(&receiver.ty)))
+        {
+            Some((TypeExpr::Pointer(_), Some(base))) => format!(
+                "{package}.(*{base}{}).{}",
+                generic_mark(function),
+                function.name
+            ),
+            Some((_, Some(base))) => format!(
+                "{package}.{base}{}.{}",
+                generic_mark(function),
+                function.name
+            ),
+            _ => format!("{package}.{}{}", function.name, generic_mark(function)),
+        }
+    }
+
+    /// A type as people write it.
+    pub fn type_name(&self, ty: &Ty) -> String {
+        match &**ty {
+            Type::Unknown => "?".to_owned(),
+            Type::Basic(name) => name.text().to_owned(),
+            Type::Named(id, _) => {
+                let name = self
+                    .type_decl(*id)
+                    .map_or("?", |declaration| declaration.name.text());
+                let package = self.package_path(self.file_of_type(*id));
+                format!("{}.{name}", last_element(package))
+            }
+            Type::External(path, name, _) => format!("{}.{name}", last_element(path.text())),
+            Type::Pointer(inner) => format!("*{}", self.type_name(inner)),
+            Type::Slice(inner, _) => format!("[]{}", self.type_name(inner)),
+            Type::Map(key, value) => {
+                format!("map[{}]{}", self.type_name(key), self.type_name(value))
+            }
+            Type::Chan(inner) => format!("chan {}", self.type_name(inner)),
+            Type::Func(_) => "func(...)".to_owned(),
+            Type::Struct(_) => "struct{...}".to_owned(),
+            Type::Interface => "any".to_owned(),
+            Type::Tuple(all) => all
+                .iter()
+                .map(|ty| self.type_name(ty))
+                .collect::<Vec<_>>()
+                .join(", "),
+        }
+    }
+
+    /// Resolves a type as written.
+    pub fn resolve(&self, expr: &TypeExpr, scope: Scope<'_>) -> Ty {
+        self.resolve_within(expr, scope, 0)
+    }
+
+    fn resolve_within(&self, expr: &TypeExpr, scope: Scope<'_>, depth: u32) -> Ty {
+        if depth > 24 {
+            return unknown();
+        }
+        let go = |inner: &TypeExpr| self.resolve_within(inner, scope, depth + 1);
+        match expr {
+            TypeExpr::Name(name) => self.named(*name, Vec::new(), scope, depth),
+            TypeExpr::Qualified(package, name) => {
+                self.qualified(*package, *name, Vec::new(), scope, depth)
+            }
+            TypeExpr::Generic(base, args) => {
+                let args = args.iter().map(go).collect();
+                match &**base {
+                    TypeExpr::Name(name) => self.named(*name, args, scope, depth),
+                    TypeExpr::Qualified(package, name) => {
+                        self.qualified(*package, *name, args, scope, depth)
+                    }
+                    _ => unknown(),
+                }
+            }
+            TypeExpr::Pointer(inner) => Arc::new(Type::Pointer(go(inner))),
+            TypeExpr::Slice(inner) => Arc::new(Type::Slice(go(inner), false)),
+            TypeExpr::Array(inner) => Arc::new(Type::Slice(go(inner), true)),
+            TypeExpr::Map(key, value) => Arc::new(Type::Map(go(key), go(value))),
+            TypeExpr::Chan(inner) => Arc::new(Type::Chan(go(inner))),
+            TypeExpr::Func(signature) => Arc::new(Type::Func(FuncType {
+                params: signature.params.iter().map(|param| go(&param.ty)).collect(),
+                results: signature
+                    .results
+                    .iter()
+                    .map(|param| go(&param.ty))
+                    .collect(),
+            })),
+            TypeExpr::Struct(fields) => {
+                let field = |field: &super::syntax::FieldDecl| Field {
+                    name: field.name,
+                    ty: go(&field.ty),
+                    embedded: field.embedded,
+                };
+                Arc::new(Type::Struct(fields.iter().map(field).collect()))
+            }
+            TypeExpr::Interface => Arc::new(Type::Interface),
+            TypeExpr::Elided | TypeExpr::Other => unknown(),
+        }
+    }
+
+    fn named(&self, name: Name, args: Vec<Ty>, scope: Scope<'_>, depth: u32) -> Ty {
+        if let Some((_, ty)) = scope.local.iter().rev().find(|(known, _)| *known == name) {
+            return Arc::clone(ty);
+        }
+        match self.lookup(scope.file, name) {
+            Some(Decl::Type(id)) => self.declared(id, args, depth),
+            Some(_) => unknown(),
+            None if matches!(name.text(), "any" | "error" | "comparable") => {
+                Arc::new(Type::Interface)
+            }
+            None => Arc::new(Type::Basic(name)),
+        }
+    }
+
+    fn qualified(
+        &self,
+        package: Name,
+        name: Name,
+        args: Vec<Ty>,
+        scope: Scope<'_>,
+        depth: u32,
+    ) -> Ty {
+        match self.import(scope.file, package) {
+            Some(Imported::Package(id)) => match self.member(id, name) {
+                Some(Decl::Type(id)) => self.declared(id, args, depth),
+                _ => unknown(),
+            },
+            Some(Imported::External(path)) => Arc::new(Type::External(path, name, args)),
+            // The package's name may differ from the last element of its path.
+            None => Arc::new(Type::External(package, name, args)),
+        }
+    }
+
+    fn declared(&self, id: TypeId, args: Vec<Ty>, depth: u32) -> Ty {
+        match self.type_decl(id) {
+            Some(declaration) if declaration.alias => {
+                let local: Vec<_> = declaration.params.iter().copied().zip(args).collect();
+                let scope = Scope {
+                    file: self.file_of_type(id),
+                    local: &local,
+                };
+                self.resolve_within(&declaration.is, scope, depth + 1)
+            }
+            _ => Arc::new(Type::Named(id, args)),
+        }
+    }
+
+    /// What a type is behind its names.
+    pub fn underlying(&self, ty: &Ty) -> Ty {
+        let mut ty = Arc::clone(ty);
+        for _ in 0..DEEPEST {
+            let Type::Named(id, args) = &*ty else { break };
+            let Some(declaration) = self.type_decl(*id) else {
+                break;
+            };
+            let local: Vec<_> = declaration
+                .params
+                .iter()
+                .copied()
+                .zip(args.iter().cloned())
+                .collect();
+            let scope = Scope {
+                file: self.file_of_type(*id),
+                local: &local,
+            };
+            ty = self.resolve(&declaration.is, scope);
+        }
+        ty
+    }
+
+    /// A struct's own fields, also behind a pointer.
+    pub fn struct_of(&self, ty: &Ty) -> Option<Ty> {
+        let inner = match &**ty {
+            Type::Pointer(inner) => self.underlying(inner),
+            _ => self.underlying(ty),
+        };
+        matches!(&*inner, Type::Struct(_)).then_some(inner)
+    }
+
+    /// The embedded fields on the way to a field, and its type.
+    pub fn field(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, Ty)> {
+        let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
+        for _ in 0..DEEPEST {
+            let mut next = Vec::new();
+            for (path, ty) in &level {
+                let Some(structure) = self.struct_of(ty) else {
+                    continue;
+                };
+                let Type::Struct(fields) = &*structure else {
+                    continue;
+                };
+                for field in fields {
+                    if field.name == name {
+                        return Some((path.clone(), Arc::clone(&field.ty)));
+                    }
+                    if field.embedded && next.len() < 64 {
+                        let mut path = path.clone();
+                        path.push(field.name);
+                        next.push((path, Arc::clone(&field.ty)));
+                    }
+                }
+            }
+            level = next;
+        }
+        None
+    }
+
+    /// The embedded fields on the way to a method of the module.
+    pub fn method(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, FuncId)> {
+        let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
+        for _ in 0..DEEPEST {
+            let mut next = Vec::new();
+            for (path, ty) in &level {
+                if let Type::Named(id, _) = &*ty.pointee()
+                    && let Some(&method) = self.methods.get(&(*id, name))
+                {
+                    return Some((path.clone(), method));
+                }
+                self.embedded(ty, path, &mut next);
+            }
+            level = next;
+        }
+        None
+    }
+
+    /// The embedded fields on the way to one from outside the module that may have a method.
+    pub fn external_method(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, Ty)> {
+        let is_lock_method = matches!(
+            name.text(),
+            "Lock" | "Unlock" | "RLock" | "RUnlock" | "TryLock" | "TryRLock"
+        );
+        let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
+        for _ in 0..DEEPEST {
+            let mut next = Vec::new();
+            for (path, ty) in &level {
+                if ty.external().is_some() && (!is_lock_method || ty.is_lock()) {
+                    return Some((path.clone(), Arc::clone(ty)));
+                }
+                self.embedded(ty, path, &mut next);
+            }
+            level = next;
+        }
+        None
+    }
+
+    fn embedded(&self, ty: &Ty, path: &[Name], into: &mut Vec<(Vec<Name>, Ty)>) {
+        let Some(structure) = self.struct_of(ty) else {
+            return;
+        };
+        let Type::Struct(fields) = &*structure else {
+            return;
+        };
+        for field in fields.iter().filter(|field| field.embedded) {
+            if into.len() < 64 {
+                let mut path = path.to_vec();
+                path.push(field.name);
+                into.push((path, Arc::clone(&field.ty)));
+            }
+        }
+    }
+}
+
+fn generic_mark(function: &Function) -> &'static str {
+    if function.type_params.is_empty() {
+        ""
+    } else {
+        "[...]"
+    }
+}
+
+/// The name of a receiver's type.
+pub fn base_name(ty: &TypeExpr) -> Option<Name> {
+    match ty {
+        TypeExpr::Name(name) => Some(*name),
+        TypeExpr::Pointer(inner) | TypeExpr::Generic(inner, _) => base_name(inner),
+        _ => None,
+    }
+}
+
+/// The last element of an import path, without a version: `gopkg.in/yaml.v3` is yaml.
+pub fn last_element(path: &str) -> &str {
+    let mut parts = path.rsplit('/');
+    let last = parts.next().unwrap_or(path);
+    let is_version = last
+        .strip_prefix('v')
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
+    let last = if is_version {
+        parts.next().unwrap_or(last)
+    } else {
+        last
+    };
+    last.split_once(".v").map_or(last, |(before, _)| before)
+}

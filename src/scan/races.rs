@@ -1,0 +1,212 @@
+//! Pairs of touches that nothing keeps apart, in what was followed from one entry.
+
+use super::found::{Found, FoundSide};
+use super::rules::{self, Rule};
+use super::sim::{Access, Held, Mode, ObjId, Origin, Place, Sim};
+use super::types::Type;
+use crate::analyze::model::Confidence;
+use crate::ring::Operation;
+use std::collections::{BTreeMap, HashSet};
+
+/// Touches of one object beyond these are not compared.
+const MOST: usize = 160;
+
+/// All pairs of one entry, each pair of places once.
+pub fn find(sim: &Sim<'_>) -> Vec<Found> {
+    let mut by_object: BTreeMap<ObjId, Vec<&Access>> = BTreeMap::new();
+    for access in &sim.accesses {
+        by_object.entry(access.object).or_default().push(access);
+    }
+    let mut found = Vec::new();
+    let mut seen: HashSet<[(Place, bool); 2]> = HashSet::new();
+    for accesses in by_object.values() {
+        if accesses.iter().any(|access| access.operation.writes()) {
+            pairs(sim, accesses, &mut seen, &mut found);
+        }
+    }
+    found
+}
+
+fn pairs(
+    sim: &Sim<'_>,
+    accesses: &[&Access],
+    seen: &mut HashSet<[(Place, bool); 2]>,
+    found: &mut Vec<Found>,
+) {
+    let accesses = accesses.get(..MOST).unwrap_or(accesses);
+    for (index, a) in accesses.iter().enumerate() {
+        for b in accesses.iter().skip(index + 1) {
+            if a.thread == b.thread
+                || !(a.operation.writes() || b.operation.writes())
+                || are_locked(a, b)
+            {
+                continue;
+            }
+            let mut key = [
+                (a.place, a.operation.writes()),
+                (b.place, b.operation.writes()),
+            ];
+            key.sort_unstable();
+            if seen.contains(&key) || !sim.may_overlap(a, b) {
+                continue;
+            }
+            seen.insert(key);
+            found.push(finding(sim, a, b));
+        }
+    }
+}
+
+/// A lock that both hold keeps them apart, unless both only share it.
+fn are_locked(a: &Access, b: &Access) -> bool {
+    a.locks.iter().any(|held| {
+        let other = b.locks.iter().find(|other| other.lock == held.lock);
+        other.is_some_and(|other| held.mode == Mode::Exclusive || other.mode == Mode::Exclusive)
+    })
+}
+
+fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
+    let rule = rule_for(sim, a, b);
+    let confidence = if a.certain && b.certain {
+        Confidence::High
+    } else {
+        Confidence::Medium
+    };
+    // The side that writes comes first: it is what has to change.
+    let (a, b) = if !a.operation.writes() && b.operation.writes() {
+        (b, a)
+    } else {
+        (a, b)
+    };
+    Found {
+        rule,
+        confidence: confidence.min(rule.confidence),
+        map: sim.describe(a.object),
+        map_type: sim.type_name(a.object),
+        sides: vec![side(sim, a), side(sim, b)],
+        because: reasons(sim, a, b),
+    }
+}
+
+/// What one side does, how it gets there and what it holds.
+pub fn side(sim: &Sim<'_>, access: &Access) -> FoundSide {
+    FoundSide {
+        operation: Some(access.operation),
+        place: access.place,
+        stack: sim.frames(&access.path, access.place),
+        created: sim.created(access.thread),
+        how: sim.how(access.thread),
+        locks: access
+            .locks
+            .iter()
+            .map(|held| lock_name(sim, held))
+            .collect(),
+        via: access.via,
+    }
+}
+
+/// `s.mu (RLock)`.
+pub fn lock_name(sim: &Sim<'_>, held: &Held) -> String {
+    let name = sim.describe(held.lock);
+    if held.mode == Mode::Shared {
+        format!("{name} (read lock)")
+    } else {
+        name
+    }
+}
+
+fn reasons(sim: &Sim<'_>, a: &Access, b: &Access) -> Vec<String> {
+    let mut because = Vec::new();
+    if a.place == b.place && a.operation == b.operation {
+        because.push("several goroutines run the same statement".to_owned());
+    }
+    because.push(match (a.locks.is_empty(), b.locks.is_empty()) {
+        (true, true) => "neither holds a lock".to_owned(),
+        (false, false) if shared_mode(a, b) => {
+            "both hold the same lock, but only for reading".to_owned()
+        }
+        (false, false) => "they hold different locks".to_owned(),
+        _ => "only one of them holds a lock".to_owned(),
+    });
+    because.push(
+        "no channel, WaitGroup, once or atomic value that was followed puts one before the other"
+            .to_owned(),
+    );
+    if !sim.is_complete() {
+        because.push("not all code was followed to its end".to_owned());
+    }
+    because
+}
+
+fn shared_mode(a: &Access, b: &Access) -> bool {
+    a.locks
+        .iter()
+        .any(|held| b.locks.iter().any(|other| other.lock == held.lock))
+}
+
+/// The rule that says best what is wrong.
+fn rule_for(sim: &Sim<'_>, a: &Access, b: &Access) -> &'static Rule {
+    let write_shared = |access: &Access| {
+        access.operation.writes() && access.locks.iter().any(|held| held.mode == Mode::Shared)
+    };
+    if (write_shared(a) || write_shared(b)) && shared_mode(a, b) {
+        return &rules::WRITE_RLOCK;
+    }
+    let hows = [sim.how(a.thread), sim.how(b.thread)];
+    if let Some(rule) = rule_by_means(a, b) {
+        return rule;
+    }
+    if hows.contains(&"parallel subtest") {
+        return &rules::PARALLEL_TEST;
+    }
+    if let Some(rule) = rule_by_place(sim, a.object) {
+        return rule;
+    }
+    if !a.locks.is_empty() && !b.locks.is_empty() {
+        return &rules::DIFFERENT_LOCKS;
+    }
+    if a.locks.is_empty() != b.locks.is_empty() {
+        let open = if a.locks.is_empty() { a } else { b };
+        return if open.operation.writes() {
+            &rules::UNLOCKED_WRITE
+        } else {
+            &rules::UNLOCKED_READ
+        };
+    }
+    if hows.contains(&"http handler") {
+        return &rules::HANDLER;
+    }
+    if a.operation == Operation::Iterate || b.operation == Operation::Iterate {
+        return &rules::RANGE;
+    }
+    match sim.origin(a.object) {
+        Some(Origin::Global(_)) => &rules::GLOBAL,
+        Some(Origin::Field(..)) => &rules::FIELD,
+        Some(Origin::Param(_) | Origin::Receiver(_)) => &rules::PARAMETER,
+        _ => &rules::CAPTURED,
+    }
+}
+
+fn rule_by_means(a: &Access, b: &Access) -> Option<&'static Rule> {
+    let via = a.via.or(b.via)?;
+    Some(match via {
+        via if via.starts_with("reflect") => &rules::REFLECT,
+        via if via.contains("maps") => &rules::CLONE,
+        _ => &rules::READER,
+    })
+}
+
+fn rule_by_place(sim: &Sim<'_>, object: ObjId) -> Option<&'static Rule> {
+    let holder = match sim.origin(object)? {
+        Origin::Element(holder) => Some(holder),
+        _ => sim.container(object),
+    }?;
+    let ty = sim.ty(holder);
+    if ty.is_external("sync", "Map") {
+        return Some(&rules::SYNC_MAP_VALUE);
+    }
+    matches!(
+        &*sim.program().underlying(&ty),
+        Type::Map(..) | Type::Slice(..)
+    )
+    .then_some(&rules::NESTED)
+}

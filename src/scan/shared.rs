@@ -1,0 +1,436 @@
+//! Touches of different entries, compared by what they touch: a field of a type, or a package variable.
+//!
+//! That two entries run at the same time is an argument of its own here: the code takes a lock for the
+//! same map elsewhere; both are http handlers; one has started a goroutine that stays.
+
+use super::Followed;
+use super::found::{Found, FoundSide};
+use super::names::Name;
+use super::program::{FuncId, GlobalId, Program};
+use super::races;
+use super::rules::{self, Rule};
+use super::sim::{Access, Held, Mode, ObjId, Origin, Sim, ThreadId};
+use super::types::{Type, TypeId};
+use crate::analyze::model::Confidence;
+use crate::ring::Operation;
+use std::collections::{BTreeMap, HashSet};
+
+/// A map or lock as all entries know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A field of a declared type.
+    Field(TypeId, Name),
+    /// A package variable.
+    Global(GlobalId),
+}
+
+/// A lock as seen from the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LockKey {
+    /// In the same value as the map.
+    Beside(Name),
+    /// Elsewhere.
+    Elsewhere(Key),
+}
+
+/// What one entry does with a map that others know too.
+pub struct Touch {
+    key: Key,
+    entry: FuncId,
+    role: Role,
+    operation: Operation,
+    locks: Vec<(LockKey, Mode)>,
+    side: FoundSide,
+    map: String,
+    map_type: String,
+    test: bool,
+}
+
+/// Who runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// The caller of the entry.
+    Caller,
+    /// A http server.
+    Handler,
+    /// A goroutine that goes on when the entry has returned.
+    Background,
+    /// A goroutine that the entry waits for, or of which nothing is known.
+    Other,
+}
+
+/// What an entry touches that others know.
+pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
+    let mut found: Vec<Touch> = Vec::new();
+    let mut seen = HashSet::new();
+    for access in &sim.accesses {
+        let Some((key, base)) = key_of(sim, access.object) else {
+            continue;
+        };
+        let locks: Vec<_> = access
+            .locks
+            .iter()
+            .filter_map(|held| lock_key(sim, held, base))
+            .collect();
+        let role = role_of(sim, access, entry);
+        if !seen.insert((
+            key,
+            access.operation.writes(),
+            access.place,
+            role as u8,
+            locks.clone(),
+        )) {
+            continue;
+        }
+        found.push(Touch {
+            key,
+            entry,
+            role,
+            operation: access.operation,
+            locks,
+            side: races::side(sim, access),
+            map: sim.describe(access.object),
+            map_type: sim.type_name(access.object),
+            test: sim.program().is_test(sim.program().file_of(entry)),
+        });
+    }
+    found
+}
+
+fn key_of(sim: &Sim<'_>, object: ObjId) -> Option<(Key, Option<ObjId>)> {
+    match sim.origin(object)? {
+        Origin::Global(id) => Some((Key::Global(id), None)),
+        Origin::Field(base, name) => field_key(sim, base, name),
+        _ => {
+            let (base, name) = sim.holder(object)?;
+            field_key(sim, base, name?)
+        }
+    }
+}
+
+fn field_key(sim: &Sim<'_>, base: ObjId, name: Name) -> Option<(Key, Option<ObjId>)> {
+    match &*sim.ty(base).pointee() {
+        Type::Named(id, _) => Some((Key::Field(*id, name), Some(base))),
+        // A struct without a name in a package variable, or a field of one.
+        _ => match sim.origin(base)? {
+            Origin::Global(id) => Some((Key::Global(id), Some(base))),
+            Origin::Field(outer, outer_name) => {
+                field_key(sim, outer, outer_name).map(|(key, _)| (key, Some(base)))
+            }
+            _ => None,
+        },
+    }
+}
+
+fn lock_key(sim: &Sim<'_>, held: &Held, base: Option<ObjId>) -> Option<(LockKey, Mode)> {
+    let place = match sim.origin(held.lock)? {
+        Origin::Field(holder, name) => Some((holder, name)),
+        _ => sim
+            .holder(held.lock)
+            .and_then(|(holder, name)| Some((holder, name?))),
+    };
+    if let Some((holder, name)) = place
+        && Some(holder) == base
+    {
+        return Some((LockKey::Beside(name), held.mode));
+    }
+    let (key, _) = key_of(sim, held.lock)?;
+    Some((LockKey::Elsewhere(key), held.mode))
+}
+
+fn role_of(sim: &Sim<'_>, access: &Access, entry: FuncId) -> Role {
+    let mut id = access.thread;
+    loop {
+        let Some(thread) = sim.threads.get(id.0 as usize) else {
+            return Role::Other;
+        };
+        if thread.how == "http handler" {
+            return Role::Handler;
+        }
+        if thread.detached {
+            return Role::Other;
+        }
+        match thread.parent {
+            None if access.thread == ThreadId(0)
+                && sim.program().function(entry).name != "main" =>
+            {
+                return Role::Caller;
+            }
+            None if access.thread == ThreadId(0) => return Role::Other,
+            None => break,
+            Some(parent) => id = parent,
+        }
+    }
+    if sim.ends_before_entry(access) {
+        Role::Other
+    } else {
+        Role::Background
+    }
+}
+
+impl Sim<'_> {
+    /// The entry waits for the goroutine.
+    fn ends_before_entry(&self, access: &Access) -> bool {
+        let end = Access {
+            thread: ThreadId(0),
+            at: u32::MAX - 1,
+            ..access.clone()
+        };
+        self.precedes(access, &end)
+    }
+}
+
+/// All pairs of entries that argue for themselves.
+pub(crate) fn find(program: &Program, followed: &[Followed]) -> Vec<Found> {
+    let mut by_key: BTreeMap<Key, Vec<&Touch>> = BTreeMap::new();
+    for touch in followed.iter().flat_map(|followed| &followed.touches) {
+        by_key.entry(touch.key).or_default().push(touch);
+    }
+    let mut found = Vec::new();
+    for touches in by_key.into_values() {
+        handlers(&touches, &mut found);
+        background(program, &touches, &mut found);
+        guarded(program, &touches, &mut found);
+    }
+    found
+}
+
+fn excluded(a: &Touch, b: &Touch) -> bool {
+    a.locks.iter().any(|(lock, mode)| {
+        b.locks.iter().any(|(other, other_mode)| {
+            other == lock && (*mode == Mode::Exclusive || *other_mode == Mode::Exclusive)
+        })
+    })
+}
+
+fn pair(
+    rule: &'static Rule,
+    confidence: Confidence,
+    a: &Touch,
+    b: &Touch,
+    because: Vec<String>,
+) -> Found {
+    let (a, b) = if !a.operation.writes() && b.operation.writes() {
+        (b, a)
+    } else {
+        (a, b)
+    };
+    Found {
+        rule,
+        confidence: confidence.min(rule.confidence),
+        map: a.map.clone(),
+        map_type: a.map_type.clone(),
+        sides: vec![a.side.clone(), b.side.clone()],
+        because,
+    }
+}
+
+/// Two http handlers of one type, or of one package.
+fn handlers(touches: &[&Touch], found: &mut Vec<Found>) {
+    let handlers: Vec<_> = touches
+        .iter()
+        .filter(|touch| touch.role == Role::Handler && !touch.test)
+        .take(60)
+        .collect();
+    for (index, a) in handlers.iter().enumerate() {
+        for b in handlers.iter().skip(index + 1) {
+            let conflict = a.operation.writes() || b.operation.writes();
+            if conflict && a.entry != b.entry && !excluded(a, b) {
+                let because =
+                    vec!["the server runs each request in a goroutine of its own".to_owned()];
+                found.push(pair(&rules::HANDLER, Confidence::High, a, b, because));
+            }
+        }
+    }
+}
+
+/// A goroutine that stays, and the methods that callers use meanwhile.
+fn background(program: &Program, touches: &[&Touch], found: &mut Vec<Found>) {
+    let staying = touches
+        .iter()
+        .filter(|touch| touch.role == Role::Background && !touch.test);
+    for a in staying.take(30) {
+        for b in touches.iter().take(200) {
+            let conflict = a.operation.writes() || b.operation.writes();
+            if b.role != Role::Caller || b.test || !conflict || a.entry == b.entry || excluded(a, b)
+            {
+                continue;
+            }
+            let confidence = background_confidence(program, a, b);
+            let because = vec![format!(
+                "{} starts a goroutine that stays; {} runs in its caller's",
+                program.function_name(a.entry),
+                program.function_name(b.entry)
+            )];
+            found.push(pair(&rules::STARTED, confidence, a, b, because));
+        }
+    }
+}
+
+fn background_confidence(program: &Program, a: &Touch, b: &Touch) -> Confidence {
+    let starter = program.function(a.entry);
+    let made_there = starter.receiver.is_none() && starter.name.text().starts_with("New");
+    let caller = program.function(b.entry);
+    let is_method = caller.receiver.is_some() || matches!(b.key, Key::Global(_));
+    if !is_method || !caller.name.is_exported() || is_setup(caller.name.text()) && !made_there {
+        return Confidence::Low;
+    }
+    if made_there || a.operation.writes() {
+        Confidence::Medium
+    } else {
+        Confidence::Low
+    }
+}
+
+/// Names of functions that run before anything else does, or after.
+fn is_setup(name: &str) -> bool {
+    const BEGINNINGS: [&str; 24] = [
+        "New",
+        "Init",
+        "init",
+        "Setup",
+        "setup",
+        "Start",
+        "start",
+        "Open",
+        "Register",
+        "Use",
+        "With",
+        "Close",
+        "Stop",
+        "Shutdown",
+        "Configure",
+        "Option",
+        "Must",
+        "Reset",
+        "Handle",
+        "On",
+        "Load",
+        "Parse",
+        "Build",
+        "Unmarshal",
+    ];
+    BEGINNINGS
+        .iter()
+        .any(|beginning| name.starts_with(beginning))
+}
+
+/// Maps that some touch under a lock and others do not.
+fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Found>) {
+    let own: Vec<&Touch> = touches
+        .iter()
+        .copied()
+        .filter(|touch| !touch.test)
+        .collect();
+    write_under_read_lock(&own, found);
+    let mut uses: BTreeMap<LockKey, usize> = BTreeMap::new();
+    for touch in &own {
+        for (lock, _) in &touch.locks {
+            *uses.entry(*lock).or_default() += 1;
+        }
+    }
+    let Some((lock, count)) = uses
+        .into_iter()
+        .max_by_key(|(lock, count)| (*count, matches!(lock, LockKey::Beside(_))))
+    else {
+        return;
+    };
+    let holds = |touch: &Touch| touch.locks.iter().any(|(held, _)| *held == lock);
+    let open: Vec<&Touch> = own.iter().copied().filter(|touch| !holds(touch)).collect();
+    for touch in &open {
+        let partners = own.iter().copied().filter(|other| holds(other));
+        let best = partners
+            .filter(|other| touch.operation.writes() || other.operation.writes())
+            .max_by_key(|other| (other.operation.writes(), other.entry != touch.entry));
+        let Some(partner) = best else { continue };
+        let rule = match (touch.locks.is_empty(), touch.operation.writes()) {
+            (false, _) => &rules::DIFFERENT_LOCKS,
+            (true, true) => &rules::UNLOCKED_WRITE,
+            (true, false) => &rules::UNLOCKED_READ,
+        };
+        let because = vec![format!(
+            "{count} of {} uses of this map are under the same lock, this one is not",
+            own.len()
+        )];
+        let confidence = guarded_confidence(program, touch, count, own.len());
+        let mut pair = pair(rule, confidence, touch, partner, because);
+        // What is to be changed comes first.
+        pair.sides = vec![touch.side.clone(), partner.side.clone()];
+        found.push(pair);
+    }
+}
+
+fn guarded_confidence(program: &Program, touch: &Touch, locked: usize, all: usize) -> Confidence {
+    let function = program.function(touch.entry);
+    let name = function.name.text();
+    let says_so = ["locked", "unsafe", "nolock", "unlocked", "withoutlock"]
+        .iter()
+        .any(|word| name.to_lowercase().contains(word));
+    let is_called =
+        function.name.is_exported() || matches!(touch.role, Role::Handler | Role::Background);
+    if says_so || is_setup(name) || !is_called || touch.role == Role::Other || name == "main" {
+        return Confidence::Low;
+    }
+    match (locked, all - locked) {
+        (locked, open) if locked >= 2 && locked >= open => Confidence::High,
+        (1, 1) => Confidence::Medium,
+        (locked, open) if locked * 2 >= open => Confidence::Medium,
+        _ => Confidence::Low,
+    }
+}
+
+fn write_under_read_lock(touches: &[&Touch], found: &mut Vec<Found>) {
+    for touch in touches {
+        let shared = touch.locks.iter().find(|(_, mode)| *mode == Mode::Shared);
+        let exclusive = touch.locks.iter().any(|(_, mode)| *mode == Mode::Exclusive);
+        if !touch.operation.writes() || exclusive {
+            continue;
+        }
+        let Some((lock, _)) = shared else { continue };
+        let because =
+            vec!["a read lock is held, which others can hold at the same time".to_owned()];
+        let other = touches
+            .iter()
+            .filter(|other| {
+                other
+                    .locks
+                    .iter()
+                    .any(|(held, mode)| held == lock && *mode == Mode::Shared)
+            })
+            .max_by_key(|other| other.operation.writes())
+            .unwrap_or(touch);
+        found.push(pair(
+            &rules::WRITE_RLOCK,
+            Confidence::High,
+            touch,
+            other,
+            because,
+        ));
+    }
+}
+
+/// Ways out of functions that leave a lock held.
+pub fn left_locked(sim: &Sim<'_>) -> Vec<Found> {
+    sim.left_locked
+        .iter()
+        .map(|left| Found {
+            rule: &rules::NOT_UNLOCKED,
+            confidence: Confidence::High,
+            map: sim.describe(left.lock),
+            map_type: sim.type_name(left.lock),
+            sides: vec![FoundSide {
+                operation: None,
+                place: left.left,
+                stack: sim.frames(&left.path, left.left),
+                created: Vec::new(),
+                how: "caller",
+                locks: vec![sim.describe(left.lock)],
+                via: None,
+            }],
+            because: vec![format!(
+                "taken in line {}, released on another way out, still held here",
+                left.taken.span.line
+            )],
+        })
+        .collect()
+}

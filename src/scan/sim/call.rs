@@ -1,0 +1,715 @@
+//! Calls of the module's own functions, function values, goroutine starts.
+
+use super::*;
+use crate::scan::program::{Decl, Imported, Scope};
+use crate::scan::syntax::{Block, Call, ExprKind, Param, Signature};
+use crate::scan::types::Type;
+use std::sync::Arc;
+
+/// A call of one of more functions than these is not followed for the rest.
+const MOST_CALLEES: usize = 6;
+
+/// What a call's function is.
+pub(super) enum Callee<'p> {
+    /// Code of the module.
+    Code(Vec<Code<'p>>),
+    /// A function of another module: import path and name.
+    Function(Name, Name),
+    /// A method of a type from outside: the value it is called on, the type, the name.
+    Method(Value, Ty, Name),
+    /// A conversion to this type.
+    Conversion(Ty),
+    /// A built-in function.
+    Builtin(Name),
+    /// Nothing is known about it.
+    Unknown,
+}
+
+impl<'p> Sim<'p> {
+    pub(super) fn call(&mut self, frame: &mut Frame<'p>, call: &'p Call, span: Span) -> Vec<Value> {
+        let place = frame.place(span);
+        match self.callee(frame, &call.function) {
+            Callee::Builtin(name) => vec![self.builtin(frame, name, call, place)],
+            Callee::Conversion(ty) => {
+                let value = call.args.first().map(|arg| self.eval(frame, arg));
+                vec![value.unwrap_or_else(Value::unknown).with_type(ty)]
+            }
+            Callee::Code(codes) => {
+                let args = self.args(frame, call);
+                self.call_any(codes, args, place)
+            }
+            Callee::Function(path, name) => {
+                let args = self.args(frame, call);
+                self.external_function(path, name, args, place)
+            }
+            Callee::Method(receiver, ty, name) => {
+                let args = self.args(frame, call);
+                self.external_method(receiver, &ty, name, args, place)
+            }
+            Callee::Unknown => {
+                let args = self.args(frame, call);
+                self.given_away(&args, place);
+                Vec::new()
+            }
+        }
+    }
+
+    fn args(&mut self, frame: &mut Frame<'p>, call: &'p Call) -> Vec<Value> {
+        match &call.args[..] {
+            [only] => self.eval_all(frame, only),
+            args => args.iter().map(|arg| self.eval(frame, arg)).collect(),
+        }
+        .into_iter()
+        .map(|value| self.copied(value))
+        .collect()
+    }
+
+    pub(super) fn callee(&mut self, frame: &mut Frame<'p>, function: &'p Expr) -> Callee<'p> {
+        match &function.kind {
+            ExprKind::Name(name) => self.named_callee(frame, *name, function),
+            ExprKind::Selector(operand, name) => self.selected_callee(frame, operand, *name),
+            ExprKind::Index(operand, index) => match self.callee(frame, operand) {
+                Callee::Unknown => {
+                    self.eval(frame, index);
+                    self.value_callee(frame, function)
+                }
+                callee => callee,
+            },
+            ExprKind::Type(ty) => Callee::Conversion(self.resolve(frame, ty)),
+            _ => self.value_callee(frame, function),
+        }
+    }
+
+    fn value_callee(&mut self, frame: &mut Frame<'p>, function: &'p Expr) -> Callee<'p> {
+        let value = self.eval(frame, function);
+        self.code_of(&value)
+    }
+
+    fn code_of(&mut self, value: &Value) -> Callee<'p> {
+        let codes: Vec<_> = value
+            .objs
+            .iter()
+            .filter_map(|id| self.objects.get(id.0 as usize)?.code.clone())
+            .collect();
+        if codes.is_empty() {
+            Callee::Unknown
+        } else {
+            Callee::Code(codes)
+        }
+    }
+
+    fn named_callee(
+        &mut self,
+        frame: &mut Frame<'p>,
+        name: Name,
+        function: &'p Expr,
+    ) -> Callee<'p> {
+        if self.find(&frame.env, name).is_some() {
+            return self.value_callee(frame, function);
+        }
+        if frame.types.iter().any(|(known, _)| *known == name) {
+            return Callee::Conversion(self.eval(frame, function).ty);
+        }
+        match self.program.lookup(frame.file, name) {
+            Some(Decl::Func(id)) => Callee::Code(vec![Code::Declared(id, None)]),
+            Some(Decl::Type(id)) => Callee::Conversion(Arc::new(Type::Named(id, Vec::new()))),
+            Some(Decl::Global(_)) => self.value_callee(frame, function),
+            None => Callee::Builtin(name),
+        }
+    }
+
+    fn selected_callee(
+        &mut self,
+        frame: &mut Frame<'p>,
+        operand: &'p Expr,
+        name: Name,
+    ) -> Callee<'p> {
+        match self.imported(frame, operand) {
+            Some(Imported::External(path)) => return Callee::Function(path, name),
+            Some(Imported::Package(id)) => {
+                return match self.program.member(id, name) {
+                    Some(Decl::Func(id)) => Callee::Code(vec![Code::Declared(id, None)]),
+                    Some(Decl::Type(id)) => {
+                        Callee::Conversion(Arc::new(Type::Named(id, Vec::new())))
+                    }
+                    Some(Decl::Global(id)) => {
+                        let cell = self.global_cell(id);
+                        let value = self.read_cell(cell);
+                        self.code_of(&value)
+                    }
+                    None => Callee::Unknown,
+                };
+            }
+            None => {}
+        }
+        let base = self.eval(frame, operand);
+        self.method_callee(base, name)
+    }
+
+    fn method_callee(&mut self, base: Value, name: Name) -> Callee<'p> {
+        if let Some((path, method)) = self.program.method(&base.ty, name) {
+            let receiver = self.through(&base, &path);
+            return Callee::Code(vec![Code::Declared(method, Some(Box::new(receiver)))]);
+        }
+        if let Some(value) = self.select_field(&base, name) {
+            return self.code_of(&value);
+        }
+        if let Some((path, ty)) = self.program.external_method(&base.ty, name) {
+            let receiver = self.through(&base, &path);
+            return Callee::Method(receiver, ty, name);
+        }
+        self.dynamic_callee(base, name)
+    }
+
+    /// A method called through an interface: of the types that are known to be there, else of the only
+    /// one in the module that has such a method.
+    fn dynamic_callee(&mut self, base: Value, name: Name) -> Callee<'p> {
+        let mut codes = Vec::new();
+        for &object in &base.objs {
+            let ty = self.ty(object);
+            if let Some((path, method)) = self.program.method(&ty, name) {
+                let receiver = Value::object(Arc::new(Type::Pointer(ty)), object);
+                let receiver = self.through(&receiver, &path);
+                codes.push(Code::Declared(method, Some(Box::new(receiver))));
+            }
+        }
+        if !codes.is_empty() {
+            return Callee::Code(codes);
+        }
+        let ty = base
+            .objs
+            .first()
+            .map_or_else(|| Arc::clone(&base.ty), |object| self.ty(*object));
+        let is_lock = matches!(name.text(), "Lock" | "Unlock" | "RLock" | "RUnlock");
+        if ty.external().is_some() || is_lock {
+            return Callee::Method(base, ty, name);
+        }
+        Callee::Unknown
+    }
+
+    pub(super) fn call_any(
+        &mut self,
+        codes: Vec<Code<'p>>,
+        args: Vec<Value>,
+        place: Place,
+    ) -> Vec<Value> {
+        let mut results: Vec<Value> = Vec::new();
+        let several = codes.len() > 1;
+        let entry = self.locks.clone();
+        for code in codes.into_iter().take(MOST_CALLEES) {
+            if several {
+                self.locks = entry.clone();
+                self.branches += 1;
+            }
+            let values = self.call_code(code, args.clone(), place);
+            if several {
+                self.branches -= 1;
+            }
+            if results.is_empty() {
+                results = values;
+            } else {
+                results
+                    .iter_mut()
+                    .zip(&values)
+                    .for_each(|(known, value)| known.join(value));
+            }
+        }
+        results
+    }
+
+    /// Runs a function with arguments; gives its results.
+    pub(super) fn call_code(
+        &mut self,
+        code: Code<'p>,
+        args: Vec<Value>,
+        place: Place,
+    ) -> Vec<Value> {
+        let depth = self.path.as_ref().map_or(0, |link| link.depth);
+        let program = self.program;
+        match code {
+            Code::Declared(id, receiver) => {
+                let function = program.function(id);
+                let file = program.file_of(id);
+                let types = self.type_arguments(id, receiver.as_deref());
+                let mut frame = Frame::new(file, Some(id), None, Rc::new(types));
+                let recursive = self.is_running(id);
+                let Some(body) = function
+                    .body
+                    .as_ref()
+                    .filter(|_| depth < DEEPEST_CALL && !recursive && self.step())
+                else {
+                    return self.results_unseen(&frame, &function.signature);
+                };
+                self.entered.insert(id);
+                if let Some(param) = &function.receiver {
+                    let mut receiver = receiver.map_or_else(Value::unknown, |receiver| *receiver);
+                    if !matches!(&*self.resolve(&frame, &param.ty), Type::Pointer(_)) {
+                        receiver.ty = receiver.ty.pointee();
+                        receiver = self.copied(receiver);
+                    }
+                    if let Some(name) = param.name {
+                        self.bind(&mut frame, name, receiver);
+                    }
+                }
+                let link = Link {
+                    function: Some(id),
+                    suffix: None,
+                    file,
+                    called: Some(place),
+                    caller: self.path.clone(),
+                    depth: depth + 1,
+                };
+                self.enter(frame, link, &function.signature, body, args)
+            }
+            Code::Literal(literal, closure) => {
+                let frame = Frame::new(
+                    closure.file,
+                    closure.outer,
+                    closure.scope.clone(),
+                    Rc::clone(&closure.types),
+                );
+                if depth >= DEEPEST_CALL || !self.step() {
+                    return self.results_unseen(&frame, &literal.signature);
+                }
+                self.was_called(literal);
+                let link = Link {
+                    function: closure.outer,
+                    suffix: Some(literal.suffix),
+                    file: closure.file,
+                    called: Some(place),
+                    caller: self.path.clone(),
+                    depth: depth + 1,
+                };
+                self.enter(frame, link, &literal.signature, &literal.body, args)
+            }
+        }
+    }
+
+    fn was_called(&mut self, literal: &FuncLit) {
+        for index in 0..self.literals.len() {
+            let Some(&id) = self.literals.get(index) else {
+                break;
+            };
+            if let Some(object) = self.obj(id)
+                && let Some(Code::Literal(known, _)) = &object.code
+                && std::ptr::eq(*known, literal)
+            {
+                object.called = true;
+            }
+        }
+    }
+
+    fn is_running(&self, id: FuncId) -> bool {
+        let mut at = self.path.as_ref();
+        let mut count = 0;
+        while let Some(link) = at {
+            count += u32::from(link.function == Some(id) && link.suffix.is_none());
+            at = link.caller.as_ref();
+        }
+        count > 0
+    }
+
+    /// What type parameters stand for: those of the receiver's type.
+    fn type_arguments(&self, id: FuncId, receiver: Option<&Value>) -> Vec<(Name, Ty)> {
+        let function = self.program.function(id);
+        let Some(receiver) = receiver else {
+            return Vec::new();
+        };
+        let Type::Named(_, args) = &*receiver.ty.pointee() else {
+            return Vec::new();
+        };
+        function
+            .type_params
+            .iter()
+            .copied()
+            .zip(args.iter().cloned())
+            .collect()
+    }
+
+    fn results_unseen(&mut self, frame: &Frame<'p>, signature: &Signature) -> Vec<Value> {
+        let types: Vec<_> = signature
+            .results
+            .iter()
+            .map(|result| self.resolve(frame, &result.ty))
+            .collect();
+        types
+            .iter()
+            .map(|ty| self.fresh(ty, Name::new("result")))
+            .collect()
+    }
+
+    fn enter(
+        &mut self,
+        mut frame: Frame<'p>,
+        link: Link,
+        signature: &'p Signature,
+        body: &'p Block,
+        args: Vec<Value>,
+    ) -> Vec<Value> {
+        let outer = self.path.replace(Rc::new(link));
+        let branches = self.branches;
+        let env_before = frame.env.clone();
+        self.bind_params(&mut frame, signature, args);
+        for result in &signature.results {
+            let Some(name) = result.name else { continue };
+            let ty = self.resolve(&frame, &result.ty);
+            let value = self.fresh(&ty, name);
+            self.bind(&mut frame, name, value);
+            frame.named_results.extend(self.find(&frame.env, name));
+        }
+        let entry = self.locks.clone();
+        if self.block(&mut frame, body) == Flow::Next {
+            let end = body.last().map_or(Span::default(), |last| last.span);
+            frame.returns.push((end, self.locks.clone()));
+        }
+        frame.env = env_before;
+        self.leave(&mut frame, &entry);
+        self.run_left_at_end();
+        self.branches = branches;
+        self.path = outer;
+        let declared: Vec<_> = signature
+            .results
+            .iter()
+            .map(|result| self.resolve(&frame, &result.ty))
+            .collect();
+        self.results(frame.results, &declared)
+    }
+
+    /// Results that were not seen (`return nil`) are fresh ones of their type.
+    fn results(&mut self, mut results: Vec<Value>, declared: &[Ty]) -> Vec<Value> {
+        results.resize_with(declared.len(), Value::unknown);
+        results
+            .into_iter()
+            .zip(declared)
+            .map(
+                |(value, ty)| match (value.objs.is_empty() && value.scalar.is_none(), &**ty) {
+                    (true, _) => self.fresh(ty, Name::new("result")),
+                    (false, Type::Interface | Type::Unknown) => value,
+                    (false, _) => value.with_type(Arc::clone(ty)),
+                },
+            )
+            .collect()
+    }
+
+    fn bind_params(&mut self, frame: &mut Frame<'p>, signature: &'p Signature, args: Vec<Value>) {
+        let mut args = args.into_iter();
+        let last = signature.params.len().saturating_sub(1);
+        for (index, param) in signature.params.iter().enumerate() {
+            let ty = self.resolve(frame, &param.ty);
+            let value = if signature.variadic && index == last {
+                self.rest(&ty, args.by_ref().collect())
+            } else {
+                args.next()
+            };
+            let Some(name) = param.name else { continue };
+            let value = match value {
+                Some(value) if value.objs.is_empty() && value.scalar.is_none() => {
+                    self.fresh(&ty, name)
+                }
+                Some(value) if matches!(*ty, Type::Interface | Type::Unknown) => value,
+                Some(value) if is_parameter(&ty) => value,
+                Some(value) => value.with_type(ty),
+                None => self.fresh(&ty, name),
+            };
+            self.bind(frame, name, value);
+        }
+    }
+
+    /// The last arguments of a variadic function, as a slice.
+    fn rest(&mut self, ty: &Ty, args: Vec<Value>) -> Option<Value> {
+        if let [only] = &args[..]
+            && matches!(*only.ty, Type::Slice(..))
+        {
+            return Some(only.clone());
+        }
+        let slice = self.fresh(ty, Name::new("arguments"));
+        args.iter()
+            .for_each(|arg| self.set_element(&slice, None, arg));
+        Some(slice)
+    }
+
+    /// Deferred calls, and what is held after all ways out.
+    fn leave(&mut self, frame: &mut Frame<'p>, entry: &[Held]) {
+        let returns = std::mem::take(&mut frame.returns);
+        let mut held = match returns.split_first() {
+            Some(((_, first), rest)) => rest.iter().fold(first.clone(), |held, (_, other)| {
+                held.into_iter()
+                    .filter(|lock| other.iter().any(|other| other.lock == lock.lock))
+                    .collect()
+            }),
+            None => entry.to_vec(),
+        };
+        std::mem::swap(&mut self.locks, &mut held);
+        let outer = std::mem::take(&mut self.unlocked);
+        for (call, env, _) in std::mem::take(&mut frame.defers).into_iter().rev() {
+            frame.env = env;
+            self.eval_all(frame, call);
+        }
+        let deferred = std::mem::replace(&mut self.unlocked, outer);
+        self.find_left_locked(&returns, &deferred);
+        self.unlocked.extend(deferred);
+        frame.env = None;
+    }
+
+    /// A lock taken in this call, not released by a deferred call, held on one way out and released on
+    /// another.
+    fn find_left_locked(&mut self, returns: &[(Span, Vec<Held>)], deferred: &HashSet<ObjId>) {
+        let Some(path) = self.path.clone() else {
+            return;
+        };
+        for (span, held) in returns {
+            for lock in held
+                .iter()
+                .filter(|lock| lock.depth == path.depth && !deferred.contains(&lock.lock))
+            {
+                let is_mutex = self.ty(lock.lock).is_lock();
+                let elsewhere = returns
+                    .iter()
+                    .any(|(_, other)| other.iter().all(|other| other.lock != lock.lock));
+                if is_mutex && elsewhere && self.unlocked.contains(&lock.lock) {
+                    self.left_locked.push(LeftLocked {
+                        lock: lock.lock,
+                        taken: lock.place,
+                        left: Place {
+                            file: path.file,
+                            span: *span,
+                        },
+                        path: Some(Rc::clone(&path)),
+                    });
+                }
+            }
+        }
+    }
+
+    // Goroutines.
+
+    pub(super) fn go(&mut self, frame: &mut Frame<'p>, call: &'p Expr, place: Place) {
+        let ExprKind::Call(call) = &call.kind else {
+            return;
+        };
+        match self.callee(frame, &call.function) {
+            Callee::Code(codes) => {
+                let args = self.args(frame, call);
+                for code in codes.into_iter().take(MOST_CALLEES) {
+                    self.start(code, args.clone(), place, "go", false);
+                }
+            }
+            Callee::Method(receiver, ty, name) => {
+                let args = self.args(frame, call);
+                self.external_method(receiver, &ty, name, args, place);
+            }
+            Callee::Function(path, name) => {
+                let args = self.args(frame, call);
+                self.external_function(path, name, args, place);
+            }
+            _ => {
+                let args = self.args(frame, call);
+                args.iter().for_each(|arg| self.escape(arg));
+            }
+        }
+    }
+
+    /// Starts a goroutine. It is followed when the one that started it waits.
+    pub(super) fn start(
+        &mut self,
+        code: Code<'p>,
+        args: Vec<Value>,
+        at: Place,
+        how: &'static str,
+        detached: bool,
+    ) -> Option<ThreadId> {
+        self.start_with(code, args, at, how, detached, None)
+    }
+
+    pub(super) fn start_with(
+        &mut self,
+        code: Code<'p>,
+        args: Vec<Value>,
+        at: Place,
+        how: &'static str,
+        detached: bool,
+        done: Option<ObjId>,
+    ) -> Option<ThreadId> {
+        if self.threads.len() >= MOST_THREADS {
+            return None;
+        }
+        args.iter().for_each(|arg| self.escape(arg));
+        match &code {
+            Code::Declared(_, Some(receiver)) => self.escape(receiver),
+            Code::Literal(literal, closure) => {
+                self.was_called(literal);
+                let objs = self.captured(literal, closure);
+                self.escape(&Value {
+                    objs,
+                    ..Value::unknown()
+                });
+            }
+            Code::Declared(_, None) => {}
+        }
+        let thread = ThreadId(u32::try_from(self.threads.len()).unwrap_or(u32::MAX));
+        self.threads.push(Thread {
+            started: Some((at, self.path.clone())),
+            how,
+            parent: Some(self.thread),
+            detached,
+            events: Vec::new(),
+            next: 0,
+            counts: HashMap::new(),
+        });
+        self.start_event(thread);
+        self.waiting.push(Start {
+            thread,
+            code,
+            args,
+            at,
+            done,
+            path: None,
+            how,
+        });
+        Some(thread)
+    }
+
+    /// A function that a http server will call, once it serves.
+    pub(super) fn may_serve(&mut self, value: &Value, at: Place) {
+        for object in value.objs.clone() {
+            let Some(code) = self
+                .objects
+                .get(object.0 as usize)
+                .and_then(|object| object.code.clone())
+            else {
+                continue;
+            };
+            let twice = self.at_end.iter().filter(|start| start.at == at).count() >= 2;
+            if twice || self.served(&code) {
+                continue;
+            }
+            self.escape(value);
+            let args = self.symbols_for(&code);
+            for _ in 0..2 {
+                self.at_end.push(Start {
+                    thread: ThreadId(0),
+                    code: code.clone(),
+                    args: args.clone(),
+                    at,
+                    done: None,
+                    path: self.path.clone(),
+                    how: "http handler",
+                });
+            }
+        }
+    }
+
+    fn served(&self, code: &Code<'p>) -> bool {
+        self.at_end.iter().any(|start| match (&start.code, code) {
+            (Code::Declared(a, _), Code::Declared(b, _)) => a == b,
+            (Code::Literal(a, _), Code::Literal(b, _)) => std::ptr::eq(*a, *b),
+            _ => false,
+        })
+    }
+
+    /// From here on requests come.
+    pub(super) fn serve(&mut self) {
+        for start in std::mem::take(&mut self.at_end) {
+            let outer = std::mem::replace(&mut self.path, start.path);
+            self.start(start.code, start.args, start.at, start.how, false);
+            self.path = outer;
+        }
+    }
+
+    fn run_left_at_end(&mut self) {
+        let is_outermost = self.path.as_ref().is_none_or(|link| link.depth <= 1);
+        if is_outermost {
+            self.serve();
+        }
+    }
+
+    /// Follows the goroutines that were started and not yet followed.
+    pub(super) fn run_waiting(&mut self) {
+        while !self.waiting.is_empty() {
+            for start in std::mem::take(&mut self.waiting) {
+                self.follow(start);
+            }
+        }
+    }
+
+    fn follow(&mut self, start: Start<'p>) {
+        let saved = (
+            self.thread,
+            std::mem::take(&mut self.locks),
+            std::mem::take(&mut self.path),
+            self.branches,
+        );
+        let unlocked = std::mem::take(&mut self.unlocked);
+        self.thread = start.thread;
+        self.call_code(start.code, start.args, start.at);
+        if let Some(done) = start.done {
+            self.release(&[done], Signal::Joined);
+        }
+        (self.thread, self.locks, self.path, self.branches) = saved;
+        self.unlocked = unlocked;
+    }
+
+    // Symbols.
+
+    /// The receiver and parameters that somebody outside calls an entry with.
+    pub(super) fn symbols(&mut self, entry: FuncId) -> (Option<Value>, Vec<Value>) {
+        let receiver = self.receiver_symbol(entry);
+        let args = self.symbols_for(&Code::Declared(entry, None));
+        (receiver, args)
+    }
+
+    pub(super) fn receiver_symbol(&mut self, entry: FuncId) -> Option<Value> {
+        let program = self.program;
+        let param = program.function(entry).receiver.as_ref()?;
+        let ty = program.resolve(
+            &param.ty,
+            Scope {
+                file: program.file_of(entry),
+                local: &[],
+            },
+        );
+        let id = program.receiver(entry)?;
+        let known = self
+            .objects
+            .iter()
+            .position(|object| object.origin == Origin::Receiver(id));
+        match known {
+            Some(index) => Some(Value::object(ty, ObjId(u32::try_from(index).ok()?))),
+            None => Some(self.symbol(&ty, Origin::Receiver(id))),
+        }
+    }
+
+    pub(super) fn symbols_for(&mut self, code: &Code<'p>) -> Vec<Value> {
+        let program = self.program;
+        let (params, file, types): (&[Param], _, _) = match code {
+            Code::Declared(id, _) => (
+                &program.function(*id).signature.params,
+                program.file_of(*id),
+                Rc::default(),
+            ),
+            Code::Literal(literal, closure) => (
+                &literal.signature.params,
+                closure.file,
+                Rc::clone(&closure.types),
+            ),
+        };
+        let mut values = Vec::new();
+        for param in params {
+            let ty = program.resolve(
+                &param.ty,
+                Scope {
+                    file,
+                    local: &types,
+                },
+            );
+            let origin = Origin::Param(param.name.unwrap_or_else(|| Name::new("_")));
+            values.push(self.symbol(&ty, origin));
+        }
+        values
+    }
+}
+
+/// A type parameter that nothing was put in for looks like a basic type with a capital letter.
+fn is_parameter(ty: &Ty) -> bool {
+    matches!(&**ty, Type::Basic(name) if name.is_exported())
+}

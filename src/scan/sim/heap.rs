@@ -1,0 +1,742 @@
+//! Objects, variables, and what they hold.
+
+use super::*;
+use crate::scan::program::{Scope, unknown};
+use crate::scan::types::Type;
+use std::sync::Arc;
+
+impl Value {
+    pub(super) fn unknown() -> Value {
+        Value::of(unknown())
+    }
+
+    pub(super) fn of(ty: Ty) -> Value {
+        Value {
+            ty,
+            objs: Vec::new(),
+            scalar: None,
+        }
+    }
+
+    pub(super) fn object(ty: Ty, object: ObjId) -> Value {
+        Value {
+            ty,
+            objs: vec![object],
+            scalar: None,
+        }
+    }
+
+    pub(super) fn scalar(scalar: Option<Scalar>) -> Value {
+        Value {
+            ty: unknown(),
+            objs: Vec::new(),
+            scalar,
+        }
+    }
+
+    pub(super) fn with_type(mut self, ty: Ty) -> Value {
+        self.ty = ty;
+        self
+    }
+
+    /// Also what the other one can be.
+    pub(super) fn join(&mut self, other: &Value) {
+        for object in &other.objs {
+            if !self.objs.contains(object) && self.objs.len() < 8 {
+                self.objs.push(*object);
+            }
+        }
+        if matches!(*self.ty, Type::Unknown)
+            || matches!(*self.ty, Type::Interface) && !matches!(*other.ty, Type::Unknown)
+        {
+            self.ty = Arc::clone(&other.ty);
+        }
+        if self.scalar != other.scalar {
+            self.scalar = None;
+        }
+    }
+}
+
+impl<'p> Sim<'p> {
+    pub(super) fn alloc(&mut self, ty: Ty, origin: Origin) -> ObjId {
+        if self.objects.len() >= MOST_OBJECTS {
+            self.steps = self.most_steps;
+        }
+        let object = Object {
+            ty,
+            origin,
+            owner: self.thread,
+            escaped: false,
+            fields: HashMap::new(),
+            elements: Vec::new(),
+            queue: VecDeque::new(),
+            room: None,
+            copy_of: None,
+            code: None,
+            called: false,
+        };
+        self.objects.push(object);
+        ObjId(u32::try_from(self.objects.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// Numbers are only made by [`Sim::alloc`], so that they are always known.
+    pub(super) fn obj(&mut self, id: ObjId) -> Option<&mut Object<'p>> {
+        self.objects.get_mut(id.0 as usize)
+    }
+
+    /// Where an object comes from.
+    pub fn origin(&self, id: ObjId) -> Option<Origin> {
+        self.objects.get(id.0 as usize).map(|object| object.origin)
+    }
+
+    /// An object's type.
+    pub fn ty(&self, id: ObjId) -> Ty {
+        self.objects
+            .get(id.0 as usize)
+            .map_or_else(unknown, |object| Arc::clone(&object.ty))
+    }
+
+    /// A fresh value of a type, with an object where the type can hold one.
+    pub(super) fn fresh(&mut self, ty: &Ty, name: Name) -> Value {
+        self.fresh_from(ty, Origin::Made(name))
+    }
+
+    pub(super) fn fresh_from(&mut self, ty: &Ty, origin: Origin) -> Value {
+        if !self.holds_objects(ty) {
+            return Value::of(Arc::clone(ty));
+        }
+        let object = self.alloc(ty.pointee(), origin);
+        Value::object(Arc::clone(ty), object)
+    }
+
+    fn holds_objects(&self, ty: &Ty) -> bool {
+        match &**ty {
+            Type::Basic(_) | Type::Tuple(_) | Type::Func(_) => false,
+            Type::Named(..) => !matches!(
+                &*self.program.underlying(ty),
+                Type::Basic(_) | Type::Func(_)
+            ),
+            _ => true,
+        }
+    }
+
+    /// A value from outside: anybody may reach it.
+    pub(super) fn symbol(&mut self, ty: &Ty, origin: Origin) -> Value {
+        let value = self.fresh_from(ty, origin);
+        for object in &value.objs {
+            if let Some(object) = self.obj(*object) {
+                object.escaped = true;
+                object.owner = ThreadId(0);
+            }
+        }
+        value
+    }
+
+    pub(super) fn new_cell(&mut self, value: Value) -> CellId {
+        self.cells.push(Cell {
+            value,
+            depth: self.branches,
+            owner: self.thread,
+        });
+        CellId(u32::try_from(self.cells.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn bind(&mut self, frame: &mut Frame<'p>, name: Name, value: Value) {
+        if name.is_blank() {
+            return;
+        }
+        let cell = self.new_cell(value);
+        frame.env = Some(Rc::new(Binding {
+            name,
+            cell,
+            outer: frame.env.take(),
+        }));
+    }
+
+    pub(super) fn find(&self, env: &Env, name: Name) -> Option<CellId> {
+        let mut at = env.as_ref();
+        while let Some(binding) = at {
+            if binding.name == name {
+                return Some(binding.cell);
+            }
+            at = binding.outer.as_ref();
+        }
+        None
+    }
+
+    pub(super) fn read_cell(&self, id: CellId) -> Value {
+        self.cells
+            .get(id.0 as usize)
+            .map_or_else(Value::unknown, |cell| cell.value.clone())
+    }
+
+    pub(super) fn write_cell(&mut self, id: CellId, value: Value) {
+        let (branches, thread) = (self.branches, self.thread);
+        let Some(cell) = self.cells.get_mut(id.0 as usize) else {
+            return;
+        };
+        let ty = Arc::clone(&cell.value.ty);
+        let keep = cell.depth < branches || cell.owner != thread;
+        if keep {
+            cell.value.join(&value);
+        } else {
+            cell.value = value;
+        }
+        // A declared type says more than what is stored, unless it is an interface.
+        if !matches!(*ty, Type::Unknown | Type::Interface) {
+            cell.value.ty = ty;
+        }
+    }
+
+    /// A package variable's cell; its initial value is looked at when it is first met.
+    pub(super) fn global_cell(&mut self, id: GlobalId) -> CellId {
+        if let Some(&cell) = self.globals.get(&id) {
+            return cell;
+        }
+        let cell = self.new_cell(Value::unknown());
+        if let Some(cell) = self.cells.get_mut(cell.0 as usize) {
+            // Anybody may store there.
+            cell.owner = ThreadId(u32::MAX);
+        }
+        self.globals.insert(id, cell);
+        let value = self.initial_value(id);
+        if let Some(cell) = self.cells.get_mut(cell.0 as usize) {
+            cell.value = value;
+        }
+        cell
+    }
+
+    fn initial_value(&mut self, id: GlobalId) -> Value {
+        let program = self.program;
+        let Some((global, position, file)) = program.global(id) else {
+            return Value::unknown();
+        };
+        let declared = global
+            .ty
+            .as_ref()
+            .map(|ty| program.resolve(ty, Scope { file, local: &[] }));
+        let mut value = Value::unknown();
+        if let Some(initial) = global.values.get(position).or(global.values.first()) {
+            let saved = (
+                self.thread,
+                std::mem::take(&mut self.locks),
+                self.branches,
+                self.path.take(),
+            );
+            self.thread = ThreadId(0);
+            let mut frame = Frame::new(file, None, None, Rc::default());
+            let values = self.eval_all(&mut frame, initial);
+            let index = if global.values.len() > 1 { 0 } else { position };
+            value = values.into_iter().nth(index).unwrap_or_else(Value::unknown);
+            (self.thread, self.locks, self.branches, self.path) = saved;
+        }
+        if let Some(ty) = declared {
+            value.ty = if matches!(*ty, Type::Interface) {
+                value.ty
+            } else {
+                ty
+            };
+        }
+        if value.objs.is_empty() {
+            return self.symbol(&value.ty.clone(), Origin::Global(id));
+        }
+        self.escape(&value);
+        for object in value.objs.clone() {
+            if let Some(object) = self.obj(object)
+                && matches!(object.origin, Origin::Made(_))
+            {
+                object.origin = Origin::Global(id);
+            }
+        }
+        value
+    }
+
+    /// What a field holds.
+    pub(super) fn field(&mut self, base: &Value, name: Name, ty: &Ty) -> Value {
+        let mut found = Value::of(Arc::clone(ty));
+        for &object in &base.objs {
+            let value = self.field_of(object, name, ty, 0);
+            found.join(&value);
+        }
+        found.ty = if matches!(**ty, Type::Interface) {
+            found.ty
+        } else {
+            Arc::clone(ty)
+        };
+        found
+    }
+
+    fn field_of(&mut self, id: ObjId, name: Name, ty: &Ty, depth: u32) -> Value {
+        let Some(object) = self.obj(id) else {
+            return Value::of(Arc::clone(ty));
+        };
+        if let Some(value) = object.fields.get(&name) {
+            return value.clone();
+        }
+        let (copy_of, escaped, owner) = (object.copy_of, object.escaped, object.owner);
+        let value = match copy_of {
+            Some(original) if depth < 8 && !ty.is_lock() => {
+                self.field_of(original, name, ty, depth + 1)
+            }
+            _ => {
+                let value = self.fresh_from(ty, Origin::Field(id, name));
+                self.inherit(&value, escaped, owner);
+                value
+            }
+        };
+        if let Some(object) = self.obj(id) {
+            object.fields.insert(name, value.clone());
+        }
+        value
+    }
+
+    fn inherit(&mut self, value: &Value, escaped: bool, owner: ThreadId) {
+        for object in &value.objs {
+            if let Some(object) = self.obj(*object) {
+                object.escaped |= escaped;
+                object.owner = owner;
+            }
+        }
+    }
+
+    /// Stores into a field. What locals still hold of its old value is theirs alone from now on:
+    /// `old := s.m; s.m = make(...)` takes the map away from everybody else.
+    pub(super) fn set_field(&mut self, base: &Value, name: Name, value: &Value) {
+        let single = base.objs.len() == 1;
+        for &id in &base.objs {
+            let (branches, thread) = (self.branches, self.thread);
+            let Some(object) = self.obj(id) else { continue };
+            let escaped = object.escaped;
+            let replace = single && !escaped && branches == 0
+                || object.owner == thread && !escaped && !object.fields.contains_key(&name);
+            let old = object.fields.get(&name).cloned();
+            match object.fields.get_mut(&name) {
+                Some(known) if !replace => known.join(value),
+                _ => {
+                    object.fields.insert(name, value.clone());
+                }
+            }
+            if escaped {
+                self.escape(value);
+            }
+            if let Some(old) = old {
+                self.take_away(&old, value);
+            }
+        }
+    }
+
+    pub(super) fn take_away(&mut self, old: &Value, new: &Value) {
+        for &object in &old.objs {
+            if new.objs.contains(&object)
+                || !matches!(
+                    *self.ty(object),
+                    Type::Map(..) | Type::Slice(..) | Type::Named(..)
+                )
+            {
+                continue;
+            }
+            let thread = self.thread;
+            let globals: Vec<u32> = self.globals.values().map(|cell| cell.0).collect();
+            let holds = |(index, cell): (usize, &Cell)| {
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                (cell.owner == thread
+                    && !globals.contains(&index)
+                    && cell.value.objs.contains(&object))
+                .then_some(index)
+            };
+            let holders: Vec<u32> = self.cells.iter().enumerate().filter_map(holds).collect();
+            if holders.is_empty() {
+                continue;
+            }
+            let own = self.alloc(self.ty(object), Origin::Made(Name::new("taken")));
+            for index in holders {
+                let Some(cell) = self.cells.get_mut(index as usize) else {
+                    continue;
+                };
+                cell.value
+                    .objs
+                    .iter_mut()
+                    .filter(|held| **held == object)
+                    .for_each(|held| *held = own);
+            }
+        }
+    }
+
+    /// What an element holds.
+    pub(super) fn element(&mut self, base: &Value, key: Option<Scalar>, ty: &Ty) -> Value {
+        let mut found = Value::of(Arc::clone(ty));
+        for &id in &base.objs {
+            let Some(object) = self.obj(id) else { continue };
+            let matching = object
+                .elements
+                .iter()
+                .filter(|(known, _)| key.is_none() || known.is_none() || *known == key);
+            let exact = object
+                .elements
+                .iter()
+                .find(|(known, _)| key.is_some() && *known == key);
+            let values: Vec<Value> = match exact {
+                Some((_, value)) => vec![value.clone()],
+                None if matches!(key, Some(Scalar::Round(..))) => Vec::new(),
+                None => matching.map(|(_, value)| value.clone()).collect(),
+            };
+            let (escaped, owner) = (object.escaped, object.owner);
+            if values
+                .iter()
+                .any(|value| !value.objs.is_empty() || value.scalar.is_some())
+            {
+                values.iter().for_each(|value| found.join(value));
+                continue;
+            }
+            let value = self.fresh_from(ty, Origin::Element(id));
+            self.inherit(&value, escaped, owner);
+            if let Some(object) = self.obj(id) {
+                object.elements.push((key, value.clone()));
+            }
+            found.join(&value);
+        }
+        if !matches!(**ty, Type::Interface | Type::Unknown) {
+            found.ty = Arc::clone(ty);
+        }
+        found
+    }
+
+    /// Stores into an element.
+    pub(super) fn set_element(&mut self, base: &Value, key: Option<Scalar>, value: &Value) {
+        if value.objs.is_empty() {
+            return;
+        }
+        for &id in &base.objs {
+            let Some(object) = self.obj(id) else { continue };
+            let count = object.elements.len();
+            match object.elements.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, known)) => known.join(value),
+                None if count < 16 => object.elements.push((key, value.clone())),
+                None => {}
+            }
+            if object.escaped {
+                self.escape(value);
+            }
+        }
+    }
+
+    /// From now on others may reach it, and all that hangs on it.
+    pub(super) fn escape(&mut self, value: &Value) {
+        let mut todo = value.objs.clone();
+        while let Some(id) = todo.pop() {
+            let Some(object) = self.objects.get_mut(id.0 as usize) else {
+                continue;
+            };
+            if object.escaped {
+                continue;
+            }
+            object.escaped = true;
+            todo.extend(
+                object
+                    .fields
+                    .values()
+                    .flat_map(|value| value.objs.iter().copied()),
+            );
+            todo.extend(
+                object
+                    .elements
+                    .iter()
+                    .flat_map(|(_, value)| value.objs.iter().copied()),
+            );
+            todo.extend(
+                object
+                    .queue
+                    .iter()
+                    .flat_map(|value| value.objs.iter().copied()),
+            );
+            todo.extend(object.copy_of);
+            match object.code.clone() {
+                Some(Code::Literal(literal, closure)) => {
+                    todo.extend(self.captured(literal, &closure))
+                }
+                Some(Code::Declared(_, Some(receiver))) => {
+                    todo.extend(receiver.objs.iter().copied())
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The objects that a literal reaches through variables around it.
+    pub(super) fn captured(&self, literal: &FuncLit, closure: &Closure) -> Vec<ObjId> {
+        let mut found = Vec::new();
+        for &name in &literal.mentions {
+            if let Some(cell) = self.find(&closure.scope, name) {
+                found.extend(self.read_cell(cell).objs);
+            }
+        }
+        found
+    }
+
+    /// A copy of a struct: the same maps, its own locks.
+    pub(super) fn copied(&mut self, value: Value) -> Value {
+        let is_struct = matches!(&*self.program.underlying(&value.ty), Type::Struct(_));
+        if !is_struct || value.objs.is_empty() {
+            return value;
+        }
+        let Some(&original) = value.objs.first() else {
+            return value;
+        };
+        let object = self.alloc(Arc::clone(&value.ty), Origin::Made(Name::new("copy")));
+        if let Some(copy) = self.obj(object) {
+            copy.copy_of = Some(original);
+        }
+        Value::object(value.ty, object)
+    }
+
+    // Events.
+
+    /// The next number of the goroutine that is followed.
+    pub(super) fn tick(&mut self) -> u32 {
+        let Some(thread) = self.threads.get_mut(self.thread.0 as usize) else {
+            return 0;
+        };
+        thread.next += 1;
+        thread.next
+    }
+
+    pub(super) fn now(&self) -> u32 {
+        self.threads
+            .get(self.thread.0 as usize)
+            .map_or(0, |thread| thread.next)
+    }
+
+    fn event(&mut self, event: Event) {
+        let at = self.tick();
+        if let Some(thread) = self.threads.get_mut(self.thread.0 as usize) {
+            thread.events.push((at, event));
+        }
+    }
+
+    /// How often this goroutine did that with this object before.
+    fn count(&mut self, object: ObjId, sends: bool) -> u32 {
+        let Some(thread) = self.threads.get_mut(self.thread.0 as usize) else {
+            return 0;
+        };
+        let count = thread.counts.entry((object, sends)).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    pub(super) fn release(&mut self, objects: &[ObjId], signal: Signal) {
+        for &object in objects {
+            self.event(Event::Release(object, signal, 0));
+        }
+    }
+
+    pub(super) fn acquire(&mut self, objects: &[ObjId], signal: Signal) {
+        for &object in objects {
+            self.event(Event::Acquire(object, signal, 0, u32::MAX));
+        }
+    }
+
+    pub(super) fn start_event(&mut self, thread: ThreadId) {
+        self.event(Event::Start(thread));
+    }
+
+    /// `c <- value`.
+    pub(super) fn send(&mut self, channel: &Value, value: Value, place: Place) {
+        self.escape(&value);
+        for &id in &channel.objs {
+            let room = self
+                .objects
+                .get(id.0 as usize)
+                .and_then(|object| object.room);
+            if room == Some(1) {
+                self.toggle(id, place);
+            }
+            let nth = self.count(id, true);
+            self.event(Event::Release(id, Signal::Message, nth));
+            if room == Some(0) {
+                self.event(Event::Acquire(id, Signal::Taken, nth, u32::MAX));
+            }
+            if let Some(object) = self.obj(id)
+                && object.queue.len() < 8
+            {
+                object.queue.push_back(value.clone());
+            }
+        }
+    }
+
+    /// `<-c`; `ends` when it is the close that is seen.
+    pub(super) fn receive(&mut self, channel: &Value, place: Place, ends: bool) -> Value {
+        self.run_waiting();
+        let element = match &*self.program.underlying(&channel.ty) {
+            Type::Chan(element) => Arc::clone(element),
+            _ => unknown(),
+        };
+        let mut found = Value::of(Arc::clone(&element));
+        for &id in &channel.objs {
+            if ends {
+                self.event(Event::Acquire(id, Signal::Closed, u32::MAX, u32::MAX));
+                continue;
+            }
+            let room = self
+                .objects
+                .get(id.0 as usize)
+                .and_then(|object| object.room);
+            let nth = self.count(id, false);
+            if room == Some(0) {
+                self.event(Event::Release(id, Signal::Taken, nth));
+            }
+            self.event(Event::Acquire(id, Signal::Message, nth, u32::MAX));
+            if room == Some(1) {
+                self.toggle(id, place);
+            }
+            let sent = self.obj(id).and_then(|object| object.queue.pop_front());
+            let value = match sent {
+                Some(value) => value,
+                None => self.fresh_from(&element, Origin::Element(id)),
+            };
+            found.join(&value);
+        }
+        found
+    }
+
+    /// A channel with room for one can serve as a lock.
+    fn toggle(&mut self, id: ObjId, place: Place) {
+        if self.locks.iter().any(|held| held.lock == id) {
+            self.locks.retain(|held| held.lock != id);
+        } else {
+            self.hold(id, Mode::Exclusive, place);
+        }
+    }
+
+    // Locks.
+
+    pub(super) fn hold(&mut self, lock: ObjId, mode: Mode, place: Place) {
+        let depth = self.path.as_ref().map_or(0, |link| link.depth);
+        self.locks.push(Held {
+            lock,
+            mode,
+            place,
+            depth,
+        });
+    }
+
+    pub(super) fn let_go(&mut self, lock: ObjId) {
+        self.unlocked.insert(lock);
+        if let Some(at) = self.locks.iter().rposition(|held| held.lock == lock) {
+            self.locks.remove(at);
+        }
+    }
+
+    // Touches.
+
+    pub(super) fn touch(
+        &mut self,
+        map: &Value,
+        operation: Operation,
+        place: Place,
+        via: Option<&'static str>,
+    ) -> Option<usize> {
+        let mut last = None;
+        let at = self.tick();
+        let certain = map.objs.len() == 1;
+        for &object in &map.objs {
+            let is_map = matches!(&*self.program.underlying(&self.ty(object)), Type::Map(..));
+            let is_private = self
+                .objects
+                .get(object.0 as usize)
+                .is_none_or(|found| !found.escaped && found.owner == self.thread);
+            if !is_map || is_private || self.accesses.len() >= MOST_ACCESSES {
+                continue;
+            }
+            let locks: Vec<_> = self
+                .locks
+                .iter()
+                .map(|held| (held.lock, held.mode))
+                .collect();
+            let in_loop =
+                self.seen
+                    .contains(&(object, operation, place, self.thread, locks.clone()));
+            // A second round adds nothing when the first one was alone with the same locks, except
+            // where rounds tell goroutines apart: keep two.
+            if in_loop && self.accesses.len() > MOST_ACCESSES / 2 {
+                continue;
+            }
+            self.seen
+                .insert((object, operation, place, self.thread, locks));
+            last = Some(self.accesses.len());
+            self.accesses.push(Access {
+                object,
+                operation,
+                thread: self.thread,
+                at,
+                locks: self.locks.clone(),
+                place,
+                path: self.path.clone(),
+                via,
+                certain,
+                until: at,
+            });
+        }
+        last
+    }
+}
+
+impl<'p> Frame<'p> {
+    pub(super) fn new(
+        file: FileId,
+        function: Option<FuncId>,
+        env: Env,
+        types: Rc<Vec<(Name, Ty)>>,
+    ) -> Frame<'p> {
+        Frame {
+            file,
+            function,
+            env,
+            types,
+            results: Vec::new(),
+            named_results: Vec::new(),
+            defers: Vec::new(),
+            returns: Vec::new(),
+        }
+    }
+
+    pub(super) fn place(&self, span: Span) -> Place {
+        Place {
+            file: self.file,
+            span,
+        }
+    }
+}
+
+impl<'p> Sim<'p> {
+    /// The module that is followed.
+    pub fn program_ref(&self) -> &'p Program {
+        self.program
+    }
+
+    /// The object that holds this one in a field or an element.
+    pub fn holder(&self, id: ObjId) -> Option<(ObjId, Option<Name>)> {
+        for (number, object) in (0u32..).zip(&self.objects) {
+            if let Some((name, _)) = object
+                .fields
+                .iter()
+                .find(|(_, value)| value.objs.contains(&id))
+            {
+                return Some((ObjId(number), Some(*name)));
+            }
+            if object
+                .elements
+                .iter()
+                .any(|(_, value)| value.objs.contains(&id))
+            {
+                return Some((ObjId(number), None));
+            }
+        }
+        None
+    }
+
+    /// The object that holds this one as an element.
+    pub fn container(&self, id: ObjId) -> Option<ObjId> {
+        self.holder(id)
+            .and_then(|(holder, field)| field.is_none().then_some(holder))
+    }
+}
