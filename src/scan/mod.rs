@@ -178,6 +178,7 @@ fn follow(program: &Program, entry: FuncId) -> Followed {
     sim.run(entry);
     let mut found = races::find(&sim);
     found.extend(shared::left_locked(&sim));
+    found.extend(shared::alone(&sim));
     found.extend(sync_maps::find(&sim));
     Followed {
         found,
@@ -207,7 +208,7 @@ fn is_entry(program: &Program, id: FuncId) -> bool {
             .iter()
             .any(|prefix| name.starts_with(prefix));
     }
-    function.name.is_exported() || name == "main" && function.receiver.is_none()
+    program.is_visible(id) || name == "main" && function.receiver.is_none()
 }
 
 /// Functions that no entry led to: what calls them is not seen.

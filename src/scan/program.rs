@@ -414,6 +414,16 @@ impl Program {
             .copied()
     }
 
+    /// Something outside the module may call it.
+    pub fn is_visible(&self, id: FuncId) -> bool {
+        let path = self.package_path(self.file_of(id));
+        let receiver = self.receiver(id).and_then(|ty| self.type_decl(ty));
+        let is_inside = path == "main" || path.split('/').any(|part| part == "internal");
+        !is_inside
+            && self.function(id).name.is_exported()
+            && receiver.is_none_or(|ty| ty.name.is_exported())
+    }
+
     /// The function's name as Go's tracebacks write it.
     pub fn function_name(&self, id: FuncId) -> String {
         let function = self.function(id);

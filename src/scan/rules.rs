@@ -126,7 +126,7 @@ rules! {
         "sync.Map protects itself, not what its values point to.",
         "v, _ := sm.Load(k)\nv.(map[string]int)[x]++",
         "sm.Store(k, merged(v, x)) // a new map each time, or a lock beside it";
-    LOAD_STORE: "sync-map-load-store", Warning, High,
+    LOAD_STORE: "sync-map-load-store", Warning, Low,
         "Load, then Store of the same key: between them another goroutine may store",
         "Each call is atomic, the two together are not: one of two values is lost.",
         "if _, ok := sm.Load(k); !ok {\n\tsm.Store(k, newValue())\n}",

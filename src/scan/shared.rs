@@ -13,7 +13,7 @@ use super::sim::{Access, Held, Mode, ObjId, Origin, Sim, ThreadId};
 use super::types::{Type, TypeId};
 use crate::analyze::model::Confidence;
 use crate::ring::Operation;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A map or lock as all entries know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,21 @@ pub enum Key {
     Field(TypeId, Name),
     /// A package variable.
     Global(GlobalId),
+    /// An element of a map in a field.
+    FieldElement(TypeId, Name),
+    /// An element of a map in a package variable.
+    GlobalElement(GlobalId),
+}
+
+impl Key {
+    /// The key of its elements; elements of elements are not told apart.
+    fn element(self) -> Key {
+        match self {
+            Key::Field(ty, name) => Key::FieldElement(ty, name),
+            Key::Global(id) => Key::GlobalElement(id),
+            other => other,
+        }
+    }
 }
 
 /// A lock as seen from the map.
@@ -63,8 +78,8 @@ enum Role {
 pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
     let mut found: Vec<Touch> = Vec::new();
     let mut seen = HashSet::new();
-    for access in &sim.accesses {
-        let Some((key, base)) = key_of(sim, access.object) else {
+    for access in sim.accesses.iter().filter(|access| !runs_once(sim, access)) {
+        let Some((key, base)) = key_of(sim, access.object, 0) else {
             continue;
         };
         let locks: Vec<_> = access
@@ -97,25 +112,43 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
     found
 }
 
-fn key_of(sim: &Sim<'_>, object: ObjId) -> Option<(Key, Option<ObjId>)> {
+/// What a sync.Once runs is over before anybody else goes on.
+fn runs_once(sim: &Sim<'_>, access: &Access) -> bool {
+    access
+        .locks
+        .iter()
+        .any(|held| sim.ty(held.lock).is_external("sync", "Once"))
+}
+
+fn key_of(sim: &Sim<'_>, object: ObjId, depth: u32) -> Option<(Key, Option<ObjId>)> {
+    if depth > 4 {
+        return None;
+    }
     match sim.origin(object)? {
         Origin::Global(id) => Some((Key::Global(id), None)),
-        Origin::Field(base, name) => field_key(sim, base, name),
-        _ => {
-            let (base, name) = sim.holder(object)?;
-            field_key(sim, base, name?)
-        }
+        Origin::Field(base, name) => field_key(sim, base, name, depth + 1),
+        Origin::Element(base) => element_key(sim, base, depth + 1),
+        _ => match sim.holder(object)? {
+            (base, Some(name)) => field_key(sim, base, name, depth + 1),
+            (base, None) => element_key(sim, base, depth + 1),
+        },
     }
 }
 
-fn field_key(sim: &Sim<'_>, base: ObjId, name: Name) -> Option<(Key, Option<ObjId>)> {
+fn element_key(sim: &Sim<'_>, base: ObjId, depth: u32) -> Option<(Key, Option<ObjId>)> {
+    let is_map = matches!(&*sim.program().underlying(&sim.ty(base)), Type::Map(..));
+    let (key, holder) = is_map.then(|| key_of(sim, base, depth)).flatten()?;
+    Some((key.element(), holder))
+}
+
+fn field_key(sim: &Sim<'_>, base: ObjId, name: Name, depth: u32) -> Option<(Key, Option<ObjId>)> {
     match &*sim.ty(base).pointee() {
         Type::Named(id, _) => Some((Key::Field(*id, name), Some(base))),
         // A struct without a name in a package variable, or a field of one.
         _ => match sim.origin(base)? {
             Origin::Global(id) => Some((Key::Global(id), Some(base))),
             Origin::Field(outer, outer_name) => {
-                field_key(sim, outer, outer_name).map(|(key, _)| (key, Some(base)))
+                field_key(sim, outer, outer_name, depth + 1).map(|(key, _)| (key, Some(base)))
             }
             _ => None,
         },
@@ -134,7 +167,7 @@ fn lock_key(sim: &Sim<'_>, held: &Held, base: Option<ObjId>) -> Option<(LockKey,
     {
         return Some((LockKey::Beside(name), held.mode));
     }
-    let (key, _) = key_of(sim, held.lock)?;
+    let (key, _) = key_of(sim, held.lock, 0)?;
     Some((LockKey::Elsewhere(key), held.mode))
 }
 
@@ -187,10 +220,13 @@ pub(crate) fn find(program: &Program, followed: &[Followed]) -> Vec<Found> {
         by_key.entry(touch.key).or_default().push(touch);
     }
     let mut found = Vec::new();
-    for touches in by_key.into_values() {
-        handlers(&touches, &mut found);
-        background(program, &touches, &mut found);
-        guarded(program, &touches, &mut found);
+    for (key, touches) in &by_key {
+        handlers(touches, &mut found);
+        background(program, touches, &mut found);
+        guarded(program, touches, &mut found);
+        if let Some(outer) = outer(*key).and_then(|outer| by_key.get(&outer)) {
+            nested(program, outer, touches, &mut found);
+        }
     }
     found
 }
@@ -272,7 +308,7 @@ fn background_confidence(program: &Program, a: &Touch, b: &Touch) -> Confidence 
     let made_there = starter.receiver.is_none() && starter.name.text().starts_with("New");
     let caller = program.function(b.entry);
     let is_method = caller.receiver.is_some() || matches!(b.key, Key::Global(_));
-    if !is_method || !caller.name.is_exported() || is_setup(caller.name.text()) && !made_there {
+    if !is_method || !program.is_visible(b.entry) || is_setup(caller.name.text()) && !made_there {
         return Confidence::Low;
     }
     if made_there || a.operation.writes() {
@@ -325,8 +361,9 @@ fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Found>) {
     write_under_read_lock(&own, found);
     let mut uses: BTreeMap<LockKey, usize> = BTreeMap::new();
     for touch in &own {
-        for (lock, _) in &touch.locks {
-            *uses.entry(*lock).or_default() += 1;
+        let locks: BTreeSet<LockKey> = touch.locks.iter().map(|(lock, _)| *lock).collect();
+        for lock in locks {
+            *uses.entry(lock).or_default() += 1;
         }
     }
     let Some((lock, count)) = uses
@@ -367,16 +404,106 @@ fn guarded_confidence(program: &Program, touch: &Touch, locked: usize, all: usiz
         .iter()
         .any(|word| name.to_lowercase().contains(word));
     let is_called =
-        function.name.is_exported() || matches!(touch.role, Role::Handler | Role::Background);
+        program.is_visible(touch.entry) || matches!(touch.role, Role::Handler | Role::Background);
     if says_so || is_setup(name) || !is_called || touch.role == Role::Other || name == "main" {
         return Confidence::Low;
     }
-    match (locked, all - locked) {
+    match (locked, all.saturating_sub(locked)) {
         (locked, open) if locked >= 2 && locked >= open => Confidence::High,
         (1, 1) => Confidence::Medium,
         (locked, open) if locked * 2 >= open => Confidence::Medium,
         _ => Confidence::Low,
     }
+}
+
+/// The key of the map that this one's map is an element of.
+fn outer(key: Key) -> Option<Key> {
+    match key {
+        Key::FieldElement(ty, name) => Some(Key::Field(ty, name)),
+        Key::GlobalElement(id) => Some(Key::Global(id)),
+        _ => None,
+    }
+}
+
+/// Writes to inner maps under no lock while the outer one is used under one.
+fn nested(program: &Program, outer: &[&Touch], inner: &[&Touch], found: &mut Vec<Found>) {
+    let Some(locked) = outer
+        .iter()
+        .find(|touch| !touch.locks.is_empty() && !touch.test)
+    else {
+        return;
+    };
+    for touch in inner {
+        if !touch.locks.is_empty()
+            || !touch.operation.writes()
+            || touch.test
+            || touch.role == Role::Other
+        {
+            continue;
+        }
+        let function = program.function(touch.entry);
+        let confidence = match is_setup(function.name.text()) || !program.is_visible(touch.entry) {
+            true => Confidence::Low,
+            false => Confidence::High,
+        };
+        found.push(Found {
+            rule: &rules::NESTED,
+            confidence,
+            map: touch.map.clone(),
+            map_type: touch.map_type.clone(),
+            sides: vec![touch.side.clone(), touch.side.clone()],
+            because: vec![format!(
+                "the map that holds this one is used under {} (line {}): others reach this one through it",
+                locked.side.locks.join(", "),
+                locked.side.place.span.line
+            )],
+        });
+    }
+}
+
+/// Touches that one entry alone says are wrong: under a copy of a lock, of a map in a sync.Map.
+pub fn alone(sim: &Sim<'_>) -> Vec<Found> {
+    let is_test = |access: &&Access| !sim.program().is_test(access.place.file);
+    sim.accesses
+        .iter()
+        .filter(is_test)
+        .filter_map(|access| alone_in(sim, access))
+        .collect()
+}
+
+fn alone_in(sim: &Sim<'_>, access: &Access) -> Option<Found> {
+    let copied = access
+        .locks
+        .iter()
+        .find(|held| match sim.origin(held.lock) {
+            Some(Origin::Field(holder, _)) => sim.original(holder).is_some(),
+            _ => false,
+        });
+    let (rule, because) = if let (Some(copied), [_]) = (copied, &access.locks[..]) {
+        let name = sim.describe(copied.lock);
+        (
+            &rules::LOCK_COPIED,
+            format!("{name} belongs to a copy of the struct; the map is the original's"),
+        )
+    } else {
+        let holder = sim.container(access.object)?;
+        let is_shared = sim.ty(holder).is_external("sync", "Map");
+        if !is_shared || !access.locks.is_empty() || !access.operation.writes() {
+            return None;
+        }
+        (
+            &rules::SYNC_MAP_VALUE,
+            "whoever loads the same key gets the same map".to_owned(),
+        )
+    };
+    Some(Found {
+        rule,
+        confidence: rule.confidence,
+        map: sim.describe(access.object),
+        map_type: sim.type_name(access.object),
+        sides: vec![races::side(sim, access), races::side(sim, access)],
+        because: vec![because],
+    })
 }
 
 fn write_under_read_lock(touches: &[&Touch], found: &mut Vec<Found>) {

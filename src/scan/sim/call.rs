@@ -43,6 +43,9 @@ impl<'p> Sim<'p> {
                 self.external_function(path, name, args, place)
             }
             Callee::Method(receiver, ty, name) => {
+                if ty.is_external("sync", "Map") {
+                    self.note_map_call(&receiver, name, call, place);
+                }
                 let args = self.args(frame, call);
                 self.external_method(receiver, &ty, name, args, place)
             }
@@ -50,6 +53,25 @@ impl<'p> Sim<'p> {
                 let args = self.args(frame, call);
                 self.given_away(&args, place);
                 Vec::new()
+            }
+        }
+    }
+
+    fn note_map_call(&mut self, receiver: &Value, method: Name, call: &Call, place: Place) {
+        let key = call.args.first().and_then(|key| match &key.kind {
+            ExprKind::Name(name) | ExprKind::Str(name) | ExprKind::Selector(_, name) => Some(*name),
+            _ => None,
+        });
+        for &object in &receiver.objs {
+            if self.map_calls.len() < MOST_ACCESSES {
+                self.map_calls.push(MapCall {
+                    object,
+                    method,
+                    key,
+                    place,
+                    path: self.path.clone(),
+                    locks: self.locks.clone(),
+                });
             }
         }
     }

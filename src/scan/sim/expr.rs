@@ -62,6 +62,7 @@ impl<'p> Sim<'p> {
             ExprKind::Func(literal) => self.literal(frame, literal),
             ExprKind::Address(operand) => {
                 let value = self.eval(frame, operand);
+                let value = self.addressed(frame, operand, value);
                 Value {
                     ty: Arc::new(Type::Pointer(Arc::clone(&value.ty))),
                     ..value
@@ -108,6 +109,25 @@ impl<'p> Sim<'p> {
             Some(decl) => self.declared(decl),
             None => Value::unknown(),
         }
+    }
+
+    /// A variable whose address is taken has an identity, also when it is a number.
+    fn addressed(&mut self, frame: &Frame<'p>, operand: &Expr, mut value: Value) -> Value {
+        let ExprKind::Name(name) = &operand.kind else {
+            return value;
+        };
+        let Some(cell) = self.find(&frame.env, *name) else {
+            return value;
+        };
+        if value.objs.is_empty() {
+            value
+                .objs
+                .push(self.alloc(Arc::clone(&value.ty), Origin::Made(*name)));
+            if let Some(cell) = self.cells.get_mut(cell.0 as usize) {
+                cell.value.objs = value.objs.clone();
+            }
+        }
+        value
     }
 
     /// A variable's value; one that never got an object gets one now.
@@ -210,7 +230,15 @@ impl<'p> Sim<'p> {
             }
             return value;
         }
-        Value::unknown()
+        self.field_outside(&base, field)
+    }
+
+    /// A field of a type from outside: of which kind is not known, but which one it is.
+    fn field_outside(&mut self, base: &Value, field: Name) -> Value {
+        if base.ty.external().is_none() || base.objs.is_empty() {
+            return Value::unknown();
+        }
+        self.field(base, field, &unknown())
     }
 
     /// A field, by way of embedded ones.

@@ -5,6 +5,9 @@ use crate::scan::program::{Scope, unknown};
 use crate::scan::types::Type;
 use std::sync::Arc;
 
+/// Variables declared longer ago than this many others are not looked through for old values.
+const RECENT_CELLS: usize = 300;
+
 impl Value {
     pub(super) fn unknown() -> Value {
         Value::of(unknown())
@@ -67,6 +70,7 @@ impl<'p> Sim<'p> {
             origin,
             owner: self.thread,
             escaped: false,
+            escaped_at: 0,
             fields: HashMap::new(),
             elements: Vec::new(),
             queue: VecDeque::new(),
@@ -176,7 +180,15 @@ impl<'p> Sim<'p> {
             return;
         };
         let ty = Arc::clone(&cell.value.ty);
-        let keep = cell.depth < branches || cell.owner != thread;
+        // In a branch that gave the old object to somebody else, the variable has a new one; in the others
+        // nobody else got it.
+        let given_away = |id: &ObjId| {
+            self.objects
+                .get(id.0 as usize)
+                .is_some_and(|object| object.escaped && object.escaped_at > self.branch_begin)
+        };
+        let is_moved = !cell.value.objs.is_empty() && cell.value.objs.iter().all(given_away);
+        let keep = cell.owner != thread || cell.depth < branches && !is_moved;
         if keep {
             cell.value.join(&value);
         } else {
@@ -275,7 +287,7 @@ impl<'p> Sim<'p> {
         }
         let (copy_of, escaped, owner) = (object.copy_of, object.escaped, object.owner);
         let value = match copy_of {
-            Some(original) if depth < 8 && !ty.is_lock() => {
+            Some(original) if depth < 8 && (!ty.is_lock() || matches!(**ty, Type::Pointer(_))) => {
                 self.field_of(original, name, ty, depth + 1)
             }
             _ => {
@@ -336,21 +348,18 @@ impl<'p> Sim<'p> {
                 continue;
             }
             let thread = self.thread;
-            let globals: Vec<u32> = self.globals.values().map(|cell| cell.0).collect();
+            let first = self.cells.len().saturating_sub(RECENT_CELLS);
             let holds = |(index, cell): (usize, &Cell)| {
-                let index = u32::try_from(index).unwrap_or(u32::MAX);
-                (cell.owner == thread
-                    && !globals.contains(&index)
-                    && cell.value.objs.contains(&object))
-                .then_some(index)
+                (cell.owner == thread && cell.value.objs.contains(&object)).then_some(index)
             };
-            let holders: Vec<u32> = self.cells.iter().enumerate().filter_map(holds).collect();
+            let recent = self.cells.iter().enumerate().skip(first);
+            let holders: Vec<usize> = recent.filter_map(holds).collect();
             if holders.is_empty() {
                 continue;
             }
             let own = self.alloc(self.ty(object), Origin::Made(Name::new("taken")));
             for index in holders {
-                let Some(cell) = self.cells.get_mut(index as usize) else {
+                let Some(cell) = self.cells.get_mut(index) else {
                     continue;
                 };
                 cell.value
@@ -367,19 +376,7 @@ impl<'p> Sim<'p> {
         let mut found = Value::of(Arc::clone(ty));
         for &id in &base.objs {
             let Some(object) = self.obj(id) else { continue };
-            let matching = object
-                .elements
-                .iter()
-                .filter(|(known, _)| key.is_none() || known.is_none() || *known == key);
-            let exact = object
-                .elements
-                .iter()
-                .find(|(known, _)| key.is_some() && *known == key);
-            let values: Vec<Value> = match exact {
-                Some((_, value)) => vec![value.clone()],
-                None if matches!(key, Some(Scalar::Round(..))) => Vec::new(),
-                None => matching.map(|(_, value)| value.clone()).collect(),
-            };
+            let values = known_elements(&object.elements, key, ty);
             let (escaped, owner) = (object.escaped, object.owner);
             if values
                 .iter()
@@ -431,6 +428,7 @@ impl<'p> Sim<'p> {
                 continue;
             }
             object.escaped = true;
+            object.escaped_at = self.steps;
             todo.extend(
                 object
                     .fields
@@ -621,6 +619,7 @@ impl<'p> Sim<'p> {
 
     pub(super) fn let_go(&mut self, lock: ObjId) {
         self.unlocked.insert(lock);
+        self.releases.push(lock);
         if let Some(at) = self.locks.iter().rposition(|held| held.lock == lock) {
             self.locks.remove(at);
         }
@@ -713,30 +712,71 @@ impl<'p> Sim<'p> {
         self.program
     }
 
-    /// The object that holds this one in a field or an element.
+    /// The object that holds this one in a field or an element; known once everything was followed.
     pub fn holder(&self, id: ObjId) -> Option<(ObjId, Option<Name>)> {
-        for (number, object) in (0u32..).zip(&self.objects) {
-            if let Some((name, _)) = object
-                .fields
-                .iter()
-                .find(|(_, value)| value.objs.contains(&id))
-            {
-                return Some((ObjId(number), Some(*name)));
-            }
-            if object
-                .elements
-                .iter()
-                .any(|(_, value)| value.objs.contains(&id))
-            {
-                return Some((ObjId(number), None));
+        self.holders.get(&id).copied()
+    }
+
+    /// Fields come before elements, and what was made first before the rest.
+    pub(super) fn note_holders(&mut self) {
+        for (number, object) in (0u32..).map(ObjId).zip(&self.objects) {
+            for (name, value) in &object.fields {
+                for &held in &value.objs {
+                    self.holders.entry(held).or_insert((number, Some(*name)));
+                }
             }
         }
-        None
+        for (number, object) in (0u32..).map(ObjId).zip(&self.objects) {
+            for &held in object.elements.iter().flat_map(|(_, value)| &value.objs) {
+                self.holders.entry(held).or_insert((number, None));
+            }
+        }
     }
 
     /// The object that holds this one as an element.
     pub fn container(&self, id: ObjId) -> Option<ObjId> {
         self.holder(id)
             .and_then(|(holder, field)| field.is_none().then_some(holder))
+    }
+}
+
+/// What is known to be in an element. Each round of a loop over known elements has its share of them:
+/// no two rounds have the same one. Functions are shared by all.
+fn known_elements(
+    elements: &[(Option<Scalar>, Value)],
+    key: Option<Scalar>,
+    ty: &Ty,
+) -> Vec<Value> {
+    let exact = elements
+        .iter()
+        .find(|(known, _)| key.is_some() && *known == key);
+    match (exact, key) {
+        (Some((_, value)), _) => vec![value.clone()],
+        (None, Some(Scalar::Round(_, round))) if !matches!(**ty, Type::Func(_)) => {
+            let made = elements
+                .iter()
+                .filter(|(known, _)| !matches!(known, Some(Scalar::Round(..))));
+            let share = |(index, _): &(usize, _)| index % 2 == round as usize % 2;
+            made.enumerate()
+                .filter(share)
+                .map(|(_, (_, value))| value.clone())
+                .collect()
+        }
+        _ => {
+            let matches =
+                |known: &Option<Scalar>| key.is_none() || known.is_none() || *known == key;
+            elements
+                .iter()
+                .filter(|(known, _)| matches(known))
+                .map(|(_, value)| value.clone())
+                .collect()
+        }
+    }
+}
+
+impl Sim<'_> {
+    /// The struct that this one is a copy of.
+    pub fn original(&self, id: ObjId) -> Option<ObjId> {
+        self.objects.get(id.0 as usize)?.copy_of
     }
 }

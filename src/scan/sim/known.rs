@@ -225,6 +225,10 @@ impl<'p> Sim<'p> {
             self.start_args(&args, place, "helper", None);
             return Vec::new();
         }
+        if let Some(ty) = result_type(path.text(), name.text()) {
+            let ty: Ty = Arc::new(Type::Pointer(ty));
+            return vec![self.fresh(&ty, name)];
+        }
         if let Some(via) = reader(path.text(), name.text()) {
             args.iter()
                 .for_each(|arg| self.read_all(arg, place, via, 0));
@@ -359,7 +363,7 @@ impl<'p> Sim<'p> {
             }
             (_, _, "RLocker") if is_lock => vec![receiver],
             ("sync", "Map", _) => self.sync_map(&receiver, name, &args, place),
-            ("sync", "Pool", "Get") => vec![Value::unknown()],
+            ("sync", "Pool", "Get") => Vec::new(),
             ("sync", "Once", "Do") => self.once(&receiver, &args, place),
             ("sync/atomic", ..) => self.atomic_method(&receiver, ty, name, &args, place),
             (_, "WaitGroup", "Done") => {
@@ -461,7 +465,7 @@ impl<'p> Sim<'p> {
     }
 
     fn lock(&mut self, receiver: &Value, mode: Mode, place: Place) -> Vec<Value> {
-        for &object in receiver.objs.iter().take(1) {
+        for &object in &receiver.objs {
             self.hold(object, mode, place);
         }
         Vec::new()
@@ -771,6 +775,17 @@ fn is_starter(path: &str, name: &str) -> bool {
     matches!(name, "Go" | "GoSafe" | "SafeGo" | "RunAsync")
         || path.ends_with("/gopool") && name == "CtxGo"
         || path.ends_with("ants") && name == "Submit"
+}
+
+/// What functions give whose result's methods matter here.
+fn result_type(path: &str, name: &str) -> Option<Ty> {
+    Some(match (path, name) {
+        ("text/template" | "html/template", "Must" | "New") => external(path, "Template"),
+        ("encoding/json" | "encoding/gob", "NewEncoder") => external(path, "Encoder"),
+        ("encoding/json" | "encoding/gob", "NewDecoder") => external(path, "Decoder"),
+        ("log", "New" | "Default") => external(path, "Logger"),
+        _ => return None,
+    })
 }
 
 /// Functions that read everything in their arguments.

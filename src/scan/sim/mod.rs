@@ -100,6 +100,8 @@ struct Object<'p> {
     owner: ThreadId,
     /// Others may reach it.
     escaped: bool,
+    /// The step at which that began.
+    escaped_at: u32,
     fields: HashMap<Name, Value>,
     elements: Vec<(Option<Scalar>, Value)>,
     queue: VecDeque<Value>,
@@ -267,6 +269,23 @@ pub struct LeftLocked {
     pub path: Path,
 }
 
+/// A call of a method of sync.Map.
+#[derive(Clone, Debug)]
+pub struct MapCall {
+    /// The sync.Map.
+    pub object: ObjId,
+    /// The method.
+    pub method: Name,
+    /// The variable or constant that is the key.
+    pub key: Option<Name>,
+    /// Where.
+    pub place: Place,
+    /// How it got there.
+    pub path: Path,
+    /// Locks held.
+    pub locks: Vec<Held>,
+}
+
 /// What is written down about one entry.
 pub struct Sim<'p> {
     program: &'p Program,
@@ -279,10 +298,17 @@ pub struct Sim<'p> {
     pub accesses: Vec<Access>,
     /// Ways out that leave a lock held.
     pub left_locked: Vec<LeftLocked>,
+    /// Calls of sync.Map's methods.
+    pub map_calls: Vec<MapCall>,
     /// Functions that were entered.
     pub entered: HashSet<FuncId>,
+    holders: HashMap<ObjId, (ObjId, Option<Name>)>,
     seen: HashSet<Repeated>,
     unlocked: HashSet<ObjId>,
+    /// Locks in the order in which they were released.
+    releases: Vec<ObjId>,
+    /// The step at which the innermost open branch began.
+    branch_begin: u32,
     thread: ThreadId,
     locks: Vec<Held>,
     branches: u32,
@@ -349,9 +375,13 @@ impl<'p> Sim<'p> {
             threads: vec![main],
             accesses: Vec::new(),
             left_locked: Vec::new(),
+            map_calls: Vec::new(),
             entered: HashSet::new(),
+            holders: HashMap::new(),
             seen: HashSet::new(),
             unlocked: HashSet::new(),
+            releases: Vec::new(),
+            branch_begin: 0,
             thread: ThreadId(0),
             locks: Vec::new(),
             branches: 0,
@@ -380,6 +410,7 @@ impl<'p> Sim<'p> {
             self.repeat_as_handler(entry, place);
         }
         self.finish();
+        self.note_holders();
     }
 
     /// Everything that waits is followed, and what may start at any time from now on.

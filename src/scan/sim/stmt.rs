@@ -93,6 +93,9 @@ impl<'p> Sim<'p> {
                 continue;
             };
             self.call_so(&mut value, *name);
+            if value.objs.is_empty() && value.scalar.is_none() {
+                value = self.fresh(&value.ty.clone(), *name);
+            }
             self.bind(frame, *name, value);
         }
     }
@@ -303,7 +306,9 @@ impl<'p> Sim<'p> {
         self.locks = entry.to_vec();
         let begin = self.now();
         self.branches += 1;
+        let outer = std::mem::replace(&mut self.branch_begin, self.steps);
         let flow = follow(self);
+        self.branch_begin = outer;
         self.branches -= 1;
         match flow {
             Flow::Next => exits.push(std::mem::take(&mut self.locks)),
@@ -315,6 +320,10 @@ impl<'p> Sim<'p> {
     /// What a branch that does not go on has waited for orders nothing after it.
     fn limit_acquires(&mut self, begin: u32) {
         let end = self.tick();
+        self.limit_acquires_in(begin, end);
+    }
+
+    fn limit_acquires_in(&mut self, begin: u32, end: u32) {
         let Some(thread) = self.threads.get_mut(self.thread.0 as usize) else {
             return;
         };
@@ -322,7 +331,9 @@ impl<'p> Sim<'p> {
             if *at <= begin {
                 break;
             }
-            if let Event::Acquire(.., until) = event {
+            if let Event::Acquire(.., until) = event
+                && *at <= end
+            {
                 *until = (*until).min(end);
             }
         }
@@ -419,8 +430,10 @@ impl<'p> Sim<'p> {
         let variables = loop_variables(statement.init.as_ref());
         let rounds = if statement.starts { 2 } else { 1 };
         let mut exits = vec![entry.clone()];
+        let mut flags = Vec::new();
         for round in 0..rounds {
             let body_env = frame.env.clone();
+            self.locks.clone_from(&entry);
             self.mark_round(
                 frame,
                 &variables,
@@ -428,7 +441,9 @@ impl<'p> Sim<'p> {
                 round,
             );
             if let Some(condition) = &statement.condition {
+                let begin = self.now();
                 self.eval(frame, condition);
+                flags = self.flags_since(begin);
             }
             self.branch(&entry, &mut exits, |sim| {
                 let flow = sim.block(frame, &statement.body);
@@ -444,7 +459,31 @@ impl<'p> Sim<'p> {
             self.locks = entry;
             return Flow::Stop;
         }
-        self.meet(entry, exits)
+        let flow = self.meet(entry, exits);
+        // Spinning until an atomic value says that it is one's turn is as good as a lock, which
+        // storing to the value releases.
+        if statement.init.is_none() {
+            let span = statement
+                .condition
+                .as_ref()
+                .map_or(Span::default(), |condition| condition.span);
+            let place = frame.place(span);
+            flags
+                .into_iter()
+                .for_each(|flag| self.hold(flag, Mode::Exclusive, place));
+        }
+        flow
+    }
+
+    fn flags_since(&self, begin: u32) -> Vec<ObjId> {
+        let Some(thread) = self.threads.get(self.thread.0 as usize) else {
+            return Vec::new();
+        };
+        let flag = |(at, event): &(u32, Event)| match event {
+            Event::Acquire(object, Signal::Flag, ..) if *at > begin => Some(*object),
+            _ => None,
+        };
+        thread.events.iter().filter_map(flag).collect()
     }
 
     /// The loop's variables differ from round to round; from Go 1.22 on they are new ones, too.
@@ -474,19 +513,16 @@ impl<'p> Sim<'p> {
         let over = over.with_type(Arc::clone(&inner));
         for round in 0..rounds {
             let body_env = frame.env.clone();
+            self.locks.clone_from(&entry);
             let first = self.accesses.len();
             if matches!(*inner, Type::Map(..)) {
                 self.touch(&over, Operation::Iterate, place, None);
             }
             let last = self.accesses.len();
             self.range_variables(frame, statement, &over, &inner, round);
-            let mut held = Vec::new();
-            self.branch(&entry, &mut exits, |sim| {
-                let flow = sim.block(frame, &statement.body);
-                held = sim.locks.clone();
-                flow
-            });
-            self.iterated(first..last, &held);
+            let releases = self.releases.len();
+            self.branch(&entry, &mut exits, |sim| sim.block(frame, &statement.body));
+            self.iterated(first..last, releases);
             frame.env = body_env;
         }
         if is_channel {
@@ -496,11 +532,13 @@ impl<'p> Sim<'p> {
         self.meet(entry, exits);
     }
 
-    /// An iteration lasts until the body ends.
-    fn iterated(&mut self, accesses: std::ops::Range<usize>, _held: &[Held]) {
+    /// An iteration lasts until the body ends: what is released in the body does not protect it.
+    fn iterated(&mut self, accesses: std::ops::Range<usize>, releases: usize) {
         let now = self.now();
+        let released = self.releases.get(releases..).unwrap_or_default();
         for access in self.accesses.get_mut(accesses).unwrap_or_default() {
             access.until = now;
+            access.locks.retain(|held| !released.contains(&held.lock));
         }
     }
 
@@ -607,11 +645,11 @@ impl<'p> Sim<'p> {
         self.run_waiting();
         let entry = self.locks.clone();
         let mut exits = Vec::new();
+        let mut going_on = Vec::new();
         for case in cases {
             let env = frame.env.clone();
             let begin = self.now();
-            let count = exits.len();
-            self.branch(&entry, &mut exits, |sim| {
+            let flow = self.branch(&entry, &mut exits, |sim| {
                 if let Some(communication) = &case.communication {
                     sim.statement(frame, communication);
                 }
@@ -627,11 +665,16 @@ impl<'p> Sim<'p> {
                     flow => flow,
                 }
             });
-            if case.communication.is_none() && exits.len() > count && cases.len() > 1 {
-                // The default went on without anybody.
-                self.limit_acquires(begin);
+            if flow == Flow::Next {
+                going_on.push((begin, self.now()));
             }
             frame.env = env;
+        }
+        // After the select it is not known which of several cases it was.
+        if going_on.len() > 1 {
+            going_on
+                .into_iter()
+                .for_each(|(begin, end)| self.limit_acquires_in(begin, end));
         }
         self.meet(entry, exits)
     }
