@@ -18,8 +18,8 @@
 //! 5. [`ring`] is the shared-memory format and its reader, for live and dead processes.
 //! 6. [`analyze`] makes findings out of a ring; [`report`] prints them.
 //! 7. [`config`] reads `gocc.toml` and says what becomes of findings.
-//! 7. [`scan`] finds the same mistakes in Go source, for the same findings model.
-//! 8. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
+//! 8. [`scan`] finds the same mistakes in Go source, for the same findings model.
+//! 9. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
 
 pub mod analyze;
 pub mod cli;

@@ -6,7 +6,6 @@ use super::wording::{
     capitalised, deed, grade_name, heat_line, labels_line, making_line, name_of, sentence,
     side_note, suspicion_line,
 };
-use super::wording::{capitalised, deed, grade_name, name_of, side_note, suspicion_line};
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
 };

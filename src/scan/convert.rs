@@ -109,6 +109,7 @@ fn finding(found: Found) -> Finding {
         },
         map: MapIdentity {
             address: None,
+            made: None,
             instance: Hex(0),
             type_name: Some(found.map_type),
         },
@@ -127,6 +128,7 @@ fn finding(found: Found) -> Finding {
             since_start_ns: 0,
         },
         suspicion: None,
+        allowed: None,
         scan: Some(argument),
     }
 }
@@ -138,6 +140,8 @@ fn model_side(side: &FoundSide) -> Side {
         goroutine: (!side.created.is_empty()).then(|| Goroutine {
             id: 0,
             parent: None,
+            labels: std::collections::BTreeMap::new(),
+            labels_left_out: 0,
             created_by: side.created.clone(),
             start: side.stack.last().map(|frame| frame.function.clone()),
         }),

@@ -66,7 +66,11 @@ fn are_locked(a: &Access, b: &Access) -> bool {
 
 fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
     let rule = rule_for(sim, a, b);
-    let confidence = if a.certain && b.certain {
+    let is_helper =
+        rule == &rules::WRITE_RLOCK && (is_also_exclusive(sim, a) || is_also_exclusive(sim, b));
+    let confidence = if is_helper {
+        Confidence::Low
+    } else if a.certain && b.certain {
         Confidence::High
     } else {
         Confidence::Medium
@@ -85,6 +89,13 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
         sides: vec![side(sim, a), side(sim, b)],
         because: reasons(sim, a, b),
     }
+}
+
+/// The same statement is reached under the write lock, too: the path that writes may be that one.
+fn is_also_exclusive(sim: &Sim<'_>, access: &Access) -> bool {
+    sim.accesses.iter().any(|other| {
+        other.place == access.place && other.locks.iter().any(|held| held.mode == Mode::Exclusive)
+    })
 }
 
 /// What one side does, how it gets there and what it holds.

@@ -514,6 +514,19 @@ fn write_under_read_lock(touches: &[&Touch], found: &mut Vec<Found>) {
             continue;
         }
         let Some((lock, _)) = shared else { continue };
+        // A helper that is also called under the write lock: the path that writes may be another one.
+        let is_helper = touches.iter().any(|other| {
+            other.side.place == touch.side.place
+                && other
+                    .locks
+                    .iter()
+                    .any(|(held, mode)| held == lock && *mode == Mode::Exclusive)
+        });
+        let confidence = if is_helper {
+            Confidence::Low
+        } else {
+            Confidence::High
+        };
         let because =
             vec!["a read lock is held, which others can hold at the same time".to_owned()];
         let other = touches
@@ -526,19 +539,18 @@ fn write_under_read_lock(touches: &[&Touch], found: &mut Vec<Found>) {
             })
             .max_by_key(|other| other.operation.writes())
             .unwrap_or(touch);
-        found.push(pair(
-            &rules::WRITE_RLOCK,
-            Confidence::High,
-            touch,
-            other,
-            because,
-        ));
+        found.push(pair(&rules::WRITE_RLOCK, confidence, touch, other, because));
     }
 }
 
 /// Ways out of functions that leave a lock held.
 pub fn left_locked(sim: &Sim<'_>) -> Vec<Found> {
-    sim.left_locked
+    let known = if sim.is_complete() {
+        sim.left_locked.as_slice()
+    } else {
+        &[]
+    };
+    known
         .iter()
         .map(|left| Found {
             rule: &rules::NOT_UNLOCKED,

@@ -268,6 +268,11 @@ impl<'p> Sim<'p> {
                     if !matches!(&*self.resolve(&frame, &param.ty), Type::Pointer(_)) {
                         receiver.ty = receiver.ty.pointee();
                         receiver = self.copied(receiver);
+                        for object in receiver.objs.clone() {
+                            if let Some(object) = self.obj(object) {
+                                object.is_receiver_copy = object.copy_of.is_some();
+                            }
+                        }
                     }
                     if let Some(name) = param.name {
                         self.bind(&mut frame, name, receiver);

@@ -76,6 +76,7 @@ impl<'p> Sim<'p> {
             queue: VecDeque::new(),
             room: None,
             copy_of: None,
+            is_receiver_copy: false,
             code: None,
             called: false,
         };
@@ -775,8 +776,9 @@ fn known_elements(
 }
 
 impl Sim<'_> {
-    /// The struct that this one is a copy of.
+    /// The struct that this one, a method's value receiver, is a copy of.
     pub fn original(&self, id: ObjId) -> Option<ObjId> {
-        self.objects.get(id.0 as usize)?.copy_of
+        let object = self.objects.get(id.0 as usize)?;
+        object.copy_of.filter(|_| object.is_receiver_copy)
     }
 }

@@ -229,6 +229,9 @@ impl<'p> Sim<'p> {
             let ty: Ty = Arc::new(Type::Pointer(ty));
             return vec![self.fresh(&ty, name)];
         }
+        if path == "fmt" && !prints_values(&args) {
+            return Vec::new();
+        }
         if let Some(via) = reader(path.text(), name.text()) {
             args.iter()
                 .for_each(|arg| self.read_all(arg, place, via, 0));
@@ -688,6 +691,15 @@ impl<'p> Sim<'p> {
         if depth > DEEPEST_READ || !self.step() {
             return;
         }
+        // What package fmt and its like meet behind a pointer they print as an address.
+        let is_encoder = matches!(
+            via,
+            "json.Marshal" | "xml.Marshal" | "yaml.Marshal" | "Encode" | "a template"
+        );
+        let is_pointer = matches!(*value.ty, Type::Pointer(_));
+        if depth > 0 && !is_encoder && (is_pointer || via == "reflect.DeepEqual") {
+            return;
+        }
         let ty = self.value_type(value);
         // What prints itself decides itself what it looks at.
         let own = ["MarshalJSON", "String", "Error", "MarshalText", "Format"];
@@ -717,7 +729,7 @@ impl<'p> Sim<'p> {
             Type::Struct(fields) => {
                 for field in fields
                     .iter()
-                    .filter(|field| via != "json" || field.name.is_exported())
+                    .filter(|field| !is_encoder || field.name.is_exported())
                 {
                     if matches!(&*field.ty, Type::Basic(_)) {
                         continue;
@@ -775,6 +787,17 @@ fn is_starter(path: &str, name: &str) -> bool {
     matches!(name, "Go" | "GoSafe" | "SafeGo" | "RunAsync")
         || path.ends_with("/gopool") && name == "CtxGo"
         || path.ends_with("ants") && name == "Submit"
+}
+
+/// A format without a verb that prints maps.
+fn prints_values(args: &[Value]) -> bool {
+    let formats = args.iter().filter_map(|arg| match arg.scalar {
+        Some(Scalar::Str(text)) => Some(text.text()),
+        _ => None,
+    });
+    let mut formats = formats.filter(|text| text.contains('%')).peekable();
+    formats.peek().is_none()
+        || formats.any(|text| ["%v", "%+v", "%#v"].iter().any(|verb| text.contains(verb)))
 }
 
 /// What functions give whose result's methods matter here.

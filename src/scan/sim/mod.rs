@@ -109,6 +109,8 @@ struct Object<'p> {
     room: Option<u64>,
     /// A struct that was copied: fields not seen here are the other's.
     copy_of: Option<ObjId>,
+    /// It is the copy that a method with a value receiver works on.
+    is_receiver_copy: bool,
     code: Option<Code<'p>>,
     called: bool,
 }
