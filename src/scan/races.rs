@@ -2,6 +2,7 @@
 
 use super::found::{Found, FoundSide};
 use super::rules::{self, Rule};
+use super::shared;
 use super::sim::{Access, Held, Mode, ObjId, Origin, Place, Sim};
 use super::types::Type;
 use crate::analyze::model::Confidence;
@@ -68,13 +69,14 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
     let rule = rule_for(sim, a, b);
     let is_helper =
         rule == &rules::WRITE_RLOCK && (is_also_exclusive(sim, a) || is_also_exclusive(sim, b));
-    let confidence = if is_helper {
-        Confidence::Low
-    } else if a.certain && b.certain {
-        Confidence::High
-    } else {
-        Confidence::Medium
-    };
+    let confidence =
+        if is_helper || rule == &rules::DIFFERENT_LOCKS && shared::locks_look_alike(sim, a, b) {
+            Confidence::Low
+        } else if a.certain && b.certain {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        };
     // The side that writes comes first: it is what has to change.
     let (a, b) = if !a.operation.writes() && b.operation.writes() {
         (b, a)

@@ -74,6 +74,16 @@ enum Role {
     Other,
 }
 
+/// The locks of two touches, if they are the same fields of different values of one type: values that
+/// the simulation took apart are then likelier than different locks.
+pub fn locks_look_alike(sim: &Sim<'_>, a: &Access, b: &Access) -> bool {
+    let key = |held: &Held| key_of(sim, held.lock, 0).map(|(key, _)| key);
+    a.locks.iter().any(|held| {
+        let known = key(held);
+        known.is_some() && b.locks.iter().any(|other| key(other) == known)
+    })
+}
+
 /// What an entry touches that others know.
 pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
     let mut found: Vec<Touch> = Vec::new();
@@ -142,6 +152,9 @@ fn element_key(sim: &Sim<'_>, base: ObjId, depth: u32) -> Option<(Key, Option<Ob
 }
 
 fn field_key(sim: &Sim<'_>, base: ObjId, name: Name, depth: u32) -> Option<(Key, Option<ObjId>)> {
+    if depth > 4 {
+        return None;
+    }
     match &*sim.ty(base).pointee() {
         Type::Named(id, _) => Some((Key::Field(*id, name), Some(base))),
         // A struct without a name in a package variable, or a field of one.
@@ -239,6 +252,13 @@ fn excluded(a: &Touch, b: &Touch) -> bool {
     })
 }
 
+/// Both hold a lock, if only for reading: which path writes is not known.
+fn share_a_lock(a: &Touch, b: &Touch) -> bool {
+    a.locks
+        .iter()
+        .any(|(lock, _)| b.locks.iter().any(|(other, _)| other == lock))
+}
+
 fn pair(
     rule: &'static Rule,
     confidence: Confidence,
@@ -274,7 +294,12 @@ fn handlers(touches: &[&Touch], found: &mut Vec<Found>) {
             if conflict && a.entry != b.entry && !excluded(a, b) {
                 let because =
                     vec!["the server runs each request in a goroutine of its own".to_owned()];
-                found.push(pair(&rules::HANDLER, Confidence::High, a, b, because));
+                let confidence = if share_a_lock(a, b) {
+                    Confidence::Low
+                } else {
+                    Confidence::High
+                };
+                found.push(pair(&rules::HANDLER, confidence, a, b, because));
             }
         }
     }

@@ -644,7 +644,7 @@ impl<'p> Sim<'p> {
                 .objects
                 .get(object.0 as usize)
                 .is_none_or(|found| !found.escaped && found.owner == self.thread);
-            if !is_map || is_private || self.accesses.len() >= MOST_ACCESSES {
+            if self.dying || !is_map || is_private || self.accesses.len() >= MOST_ACCESSES {
                 continue;
             }
             let locks: Vec<_> = self

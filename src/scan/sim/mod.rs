@@ -318,6 +318,8 @@ pub struct Sim<'p> {
     waiting: Vec<Start<'p>>,
     at_end: Vec<Start<'p>>,
     literals: Vec<ObjId>,
+    /// What is followed ends the program.
+    dying: bool,
     steps: u32,
     most_steps: u32,
     test: bool,
@@ -391,6 +393,7 @@ impl<'p> Sim<'p> {
             waiting: Vec::new(),
             at_end: Vec::new(),
             literals: Vec::new(),
+            dying: false,
             steps: 0,
             most_steps,
             test: false,

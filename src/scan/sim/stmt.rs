@@ -29,12 +29,12 @@ impl<'p> Sim<'p> {
         let place = frame.place(statement.span);
         match &statement.kind {
             StmtKind::Expr(expr) => {
+                let ends = ends_here(expr);
+                let outer = self.dying;
+                self.dying |= ends;
                 self.eval_all(frame, expr);
-                return if ends_here(expr) {
-                    Flow::Stop
-                } else {
-                    Flow::Next
-                };
+                self.dying = outer;
+                return if ends { Flow::Stop } else { Flow::Next };
             }
             StmtKind::Send(channel, value) => {
                 let channel = self.eval(frame, channel);
