@@ -78,9 +78,21 @@ enum Role {
 /// the simulation took apart are then likelier than different locks.
 pub fn locks_look_alike(sim: &Sim<'_>, a: &Access, b: &Access) -> bool {
     let key = |held: &Held| key_of(sim, held.lock, 0).map(|(key, _)| key);
+    // Values that were made before our eyes are different ones.
+    let is_made = |held: &Held| {
+        let holder = match sim.origin(held.lock) {
+            Some(Origin::Field(holder, _)) => Some(holder),
+            _ => sim.holder(held.lock).map(|(holder, _)| holder),
+        };
+        matches!(
+            holder.and_then(|holder| sim.origin(holder)),
+            Some(Origin::Made(_))
+        )
+    };
     a.locks.iter().any(|held| {
         let known = key(held);
-        known.is_some() && b.locks.iter().any(|other| key(other) == known)
+        let same = |other: &&Held| key(other) == known && !(is_made(held) && is_made(other));
+        known.is_some() && b.locks.iter().any(|other| same(&other))
     })
 }
 

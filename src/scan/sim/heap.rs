@@ -620,7 +620,6 @@ impl<'p> Sim<'p> {
 
     pub(super) fn let_go(&mut self, lock: ObjId) {
         self.unlocked.insert(lock);
-        self.releases.push(lock);
         if let Some(at) = self.locks.iter().rposition(|held| held.lock == lock) {
             self.locks.remove(at);
         }

@@ -307,8 +307,6 @@ pub struct Sim<'p> {
     holders: HashMap<ObjId, (ObjId, Option<Name>)>,
     seen: HashSet<Repeated>,
     unlocked: HashSet<ObjId>,
-    /// Locks in the order in which they were released.
-    releases: Vec<ObjId>,
     /// The step at which the innermost open branch began.
     branch_begin: u32,
     thread: ThreadId,
@@ -384,7 +382,6 @@ impl<'p> Sim<'p> {
             holders: HashMap::new(),
             seen: HashSet::new(),
             unlocked: HashSet::new(),
-            releases: Vec::new(),
             branch_begin: 0,
             thread: ThreadId(0),
             locks: Vec::new(),

@@ -520,9 +520,10 @@ impl<'p> Sim<'p> {
             }
             let last = self.accesses.len();
             self.range_variables(frame, statement, &over, &inner, round);
-            let releases = self.releases.len();
+            let before = exits.len();
             self.branch(&entry, &mut exits, |sim| sim.block(frame, &statement.body));
-            self.iterated(first..last, releases);
+            let at_end = exits.get(before).cloned();
+            self.iterated(first..last, at_end);
             frame.env = body_env;
         }
         if is_channel {
@@ -532,13 +533,14 @@ impl<'p> Sim<'p> {
         self.meet(entry, exits);
     }
 
-    /// An iteration lasts until the body ends: what is released in the body does not protect it.
-    fn iterated(&mut self, accesses: std::ops::Range<usize>, releases: usize) {
+    /// An iteration lasts until the body ends; its next step is under the locks that are held there.
+    fn iterated(&mut self, accesses: std::ops::Range<usize>, at_end: Option<Vec<Held>>) {
         let now = self.now();
-        let released = self.releases.get(releases..).unwrap_or_default();
         for access in self.accesses.get_mut(accesses).unwrap_or_default() {
             access.until = now;
-            access.locks.retain(|held| !released.contains(&held.lock));
+            if let Some(held) = &at_end {
+                access.locks = common(std::mem::take(&mut access.locks), held);
+            }
         }
     }
 

@@ -82,8 +82,8 @@ func TestCase(t *testing.T) {
 			c := &CorrectCopyOnWrite{}
 			twice(100, func(i int) { c.Set("a", i) }, func(i int) { c.Get("a") })
 		},
-		"RacyLoopUnlock": func() {
-			c := &RacyLoopUnlock{subs: map[int]func(){0: func() {}, 1: func() {}}}
+		"CorrectRelock": func() {
+			c := &CorrectRelock{subs: map[int]func(){0: func() {}, 1: func() {}}}
 			twice(100, func(i int) { c.Subscribe(i%5, func() {}) }, func(i int) { c.Notify() })
 		},
 		"CorrectLoopUnlock": func() {

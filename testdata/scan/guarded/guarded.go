@@ -345,19 +345,19 @@ func (c *CorrectCopyOnWrite) Get(k string) int {
 	return 0
 }
 
-//gocc:racy RacyLoopUnlock: the lock is given back inside the loop
-type RacyLoopUnlock struct {
+//gocc:correct CorrectRelock: the lock is given back inside the loop, and taken again before the next step
+type CorrectRelock struct {
 	mu   sync.Mutex
 	subs map[int]func()
 }
 
-func (l *RacyLoopUnlock) Subscribe(id int, f func()) {
+func (l *CorrectRelock) Subscribe(id int, f func()) {
 	l.mu.Lock()
 	l.subs[id] = f
 	l.mu.Unlock()
 }
 
-func (l *RacyLoopUnlock) Notify() {
+func (l *CorrectRelock) Notify() {
 	l.mu.Lock()
 	for _, f := range l.subs {
 		l.mu.Unlock()
