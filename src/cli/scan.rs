@@ -1,3 +1,4 @@
+use super::config::ConfigArgs;
 use super::progress::Progress;
 use super::report::deliver;
 use super::{EXIT_FINDINGS, output};
@@ -48,6 +49,8 @@ pub struct ScanArgs {
     /// Where the sources lie: SARIF names files relative to it
     #[arg(long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
@@ -62,21 +65,26 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     {
         bail!("there is no rule {unknown} (gocc scan --rules lists them)");
     }
+    let policy = args.config.load()?.policy()?;
     let scanned = {
         let _progress = Progress::start("scanning");
         scan::scan(&options(&args))?
     };
-    let found = !scanned.findings.is_empty();
     let remark = remark(&scanned);
     let source = SourceSummary {
         files: scanned.files as u64,
         lines: scanned.lines,
     };
-    let analysis = Analysis {
+    let mut analysis = Analysis {
         findings: scanned.findings,
         source: Some(source),
         ..Analysis::default()
     };
+    policy.judge(&mut analysis);
+    let found = analysis
+        .findings
+        .iter()
+        .any(|finding| finding.allowed.is_none());
     let options = ReportOptions {
         suspects: true,
         source_root: args.source_root,

@@ -5,7 +5,8 @@
 
 use super::ReportOptions;
 use super::wording::{self, grade_name};
-use crate::analyze::model::{Allowance, Analysis, Finding, Grade, Side, StackFrame};
+use crate::analyze::model::{Allowance, Analysis, Finding, Grade, Severity, Side, StackFrame};
+use crate::scan::rules::{self as source, RULES};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -188,7 +189,9 @@ fn run(analysis: &Analysis, options: &ReportOptions) -> Run {
         uri_base_id: None,
     });
     Run {
-        tool: Tool { driver: driver() },
+        tool: Tool {
+            driver: driver(analysis.source.is_some()),
+        },
         original_uri_base_ids: root.map(|root| (SOURCE_ROOT, root)).into_iter().collect(),
         results: analysis
             .findings
@@ -200,7 +203,66 @@ fn run(analysis: &Analysis, options: &ReportOptions) -> Run {
     }
 }
 
-fn driver() -> Driver {
+/// The scanner's rules come after those of what ran.
+const FIRST_OF_SOURCE: usize = 2;
+
+fn driver(is_scan: bool) -> Driver {
+    let mut driver = driver_of_runs();
+    if is_scan {
+        driver
+            .rules
+            .extend(RULES.iter().map(|rule| source_rule(rule)));
+    }
+    driver
+}
+
+fn source_rule(rule: &'static source::Rule) -> Rule {
+    Rule {
+        id: rule.id,
+        name: rule.id,
+        short_description: text(rule.title),
+        full_description: text(rule.rationale),
+        help: text(&format!("Wrong:\n{}\n\nRight:\n{}", rule.bad, rule.good)),
+        default_configuration: Configuration {
+            level: level_of(rule.severity),
+        },
+    }
+}
+
+fn level_of(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+/// Id, index and level of the rule of a finding.
+fn rule_of(finding: &Finding) -> (&'static str, usize, &'static str) {
+    let of_source = finding.scan.as_ref().and_then(|scan| {
+        let found = |(_, rule): &(usize, &&'static source::Rule)| rule.id == scan.rule;
+        RULES.iter().enumerate().find(found)
+    });
+    if let Some((index, rule)) = of_source {
+        return (rule.id, FIRST_OF_SOURCE + index, level_of(rule.severity));
+    }
+    let (id, _, _, level) = rule_texts(finding.grade);
+    (id, usize::from(finding.grade == Grade::Suspect), level)
+}
+
+fn message(finding: &Finding) -> String {
+    if let Some(scan) = &finding.scan {
+        return format!("{}: {}. {}.", scan.map, scan.title, scan.because.join("; "));
+    }
+    format!(
+        "{} ({}: {}).",
+        wording::sentence(finding),
+        grade_name(finding.grade),
+        finding.evidence.summary
+    )
+}
+
+fn driver_of_runs() -> Driver {
     Driver {
         name: HOME,
         semantic_version: env!("CARGO_PKG_VERSION"),
@@ -265,20 +327,13 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn result(&self, finding: &Finding) -> SarifResult {
-        let (rule_id, _, _, level) = rule_texts(finding.grade);
+        let (rule_id, rule_index, level) = rule_of(finding);
         let [noticed, found] = &finding.sides;
         SarifResult {
             rule_id,
-            rule_index: usize::from(finding.grade == Grade::Suspect),
+            rule_index,
             level,
-            message: Text {
-                text: format!(
-                    "{} ({}: {}).",
-                    wording::sentence(finding),
-                    grade_name(finding.grade),
-                    finding.evidence.summary
-                ),
-            },
+            message: text(&message(finding)),
             locations: self.side_location(noticed, None).into_iter().collect(),
             related_locations: self.side_location(found, Some(1)).into_iter().collect(),
             stacks: finding.sides.iter().map(|side| self.stack(side)).collect(),
