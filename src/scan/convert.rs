@@ -147,6 +147,7 @@ fn model_side(side: &FoundSide) -> Side {
         }),
         stack: side.stack.clone(),
         truncated: false,
+        heat: None,
     }
 }
 
@@ -157,6 +158,7 @@ fn no_side() -> Side {
         goroutine: None,
         stack: Vec::new(),
         truncated: false,
+        heat: None,
     }
 }
 
