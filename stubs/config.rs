@@ -9,6 +9,9 @@ pub const LABELS_MAP: u32 = 1;
 /// `Config::labels_form`: g.labels points to a slice of pairs of strings (Go 1.24 on).
 pub const LABELS_LIST: u32 = 2;
 
+/// Bytes of `Config::ring_path`, with its terminating zero.
+pub const PATH_LEN: usize = 320;
+
 /// Facts about the executable and the options chosen when it was patched.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -32,6 +35,8 @@ pub struct Config {
     pub relocations: u64,
     /// See `relocations`.
     pub relocation_count: u64,
+    /// Link-time address of `runtime.firstmoduledata`.
+    pub moduledata: u64,
     /// Link-time range of Go's text.
     pub text_start: u64,
     /// See `text_start`.
@@ -80,6 +85,8 @@ pub struct Config {
     pub build_id: [u8; 128],
     /// SHA-256 of the executable before patching.
     pub input_sha256: [u8; 32],
+    /// The ring's path, zero-terminated; filled in by init.
+    pub ring_path: [u8; PATH_LEN],
     /// Directory for rings without `GOCC=dir=...`, zero-terminated.
     pub default_dir: [u8; DIR_LEN],
 }

@@ -12,6 +12,8 @@
 //            Context x CONFLICT_COUNT    what else is known about the conflict of the same number
 //            Record x MADE_COUNT         where maps were made, by map address
 //            u64 x LAST_COUNT            address of the mark last left (trace), by map address
+//            Pair x PAIR_COUNT           pairs of places that nearly met, and what orders them (hunt)
+//            Ended x ENDED_COUNT         the last holds that caught nobody (hunt)
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,
@@ -88,8 +90,42 @@ pub const LAST_BITS: u32 = 12;
 pub const LAST_MULTIPLIER: u32 = 0x9e37_79b1;
 /// File offset of the last marks.
 pub const LASTS_OFFSET: usize = MADE_OFFSET + MADE_COUNT * core::mem::size_of::<Record>();
+/// Number of pairs: a power of two.
+pub const PAIR_COUNT: usize = 1024;
+/// File offset of the pairs.
+pub const PAIRS_OFFSET: usize = LASTS_OFFSET + LAST_COUNT * 8;
+/// Number of holds that are remembered.
+pub const ENDED_COUNT: usize = 128;
+/// File offset of the holds that have ended.
+pub const ENDED_OFFSET: usize = PAIRS_OFFSET + PAIR_COUNT * core::mem::size_of::<Pair>();
 /// Size of the front; a multiple of the page size.
-pub const FRONT_SIZE: usize = LASTS_OFFSET + LAST_COUNT * 8;
+pub const FRONT_SIZE: usize = ENDED_OFFSET + ENDED_COUNT * core::mem::size_of::<Ended>();
+
+/// Entries in a table by hash that are tried, from the first one on.
+pub const PROBES: usize = 8;
+
+/// The first entry for a return address in the table of places, before it is cut to its size.
+pub const fn place_index(pc: u32) -> usize {
+    (pc.wrapping_mul(0x9e37_79b9) >> 16) as usize
+}
+
+/// The key of a pair of places in its table: in whatever order they are named, the lower one first.
+pub const fn pair_key(one: u32, other: u32) -> u64 {
+    let (low, high) = if one < other {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    low as u64 | (high as u64) << 32
+}
+
+/// The first entry for a pair in the table of pairs, before it is cut to its size.
+pub const fn pair_index(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+}
+
+/// A pair that was seen in order so often is taken for ordered.
+pub const ORDERED_AT: u32 = 3;
 
 /// `Control::gate`: hooks do nothing.
 pub const GATE_DORMANT: u32 = 0;
@@ -291,8 +327,8 @@ pub struct Control {
     pub first_goid: u64,
     /// 1 when suspects were read from a file: hunt need not explore.
     pub has_file: u32,
-    /// Zero.
-    pub reserved5: u32,
+    /// 1 when block leaves a core dump.
+    pub dumps_core: u32,
     /// Time-stamp counter when the gate came to another side of `GATE_TRACE`, or was opened; 0 when it never
     /// did. Marks that are older may never have been cleared: they do not prove that anybody is inside.
     pub since: u64,
@@ -300,6 +336,10 @@ pub struct Control {
     pub budget_since: u64,
     /// `held_ticks` at that moment.
     pub held_before: u64,
+    /// Holds that have ended in vain.
+    pub ended: u32,
+    /// 1 once block has begun to end the program.
+    pub is_ending: u32,
 }
 
 /// One lane: a ring of records with a single writer, the P it belongs to.
@@ -382,8 +422,8 @@ pub struct Mark {
     /// Counts the operations that were marked here in trace mode: what is read while it stays the same is of
     /// one operation.
     pub sequence: u32,
-    /// Zero.
-    pub reserved1: u32,
+    /// The place of a hold that this goroutine had to wait for, as it seems; see `after_left`.
+    pub after: u32,
     /// `MARK_IDLE`, `MARK_INSIDE` or `MARK_CHANGING`.
     pub state: u32,
     /// The occupancy entry that it is counted in, plus one; 0 for none.
@@ -397,7 +437,9 @@ pub struct Mark {
     /// The trap it is held in, plus one; 0 for none.
     pub trap: u32,
     /// While `MARK_HELD`: 1 once the conflict it waits for was recorded.
-    pub is_recorded: u32,
+    pub is_recorded: u16,
+    /// So many of the goroutine's next operations still count as ordered behind `after`.
+    pub after_left: u16,
     /// `Control::epoch` when hunt, block or guard left the mark.
     pub epoch: u32,
     /// When it last yielded, time-stamp counter.
@@ -691,6 +733,52 @@ pub struct Place {
     pub op: u32,
 }
 
+/// Two places (innermost return addresses) whose operations nearly met on some map.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Pair {
+    /// `pair_key`; 0 when the entry is free.
+    pub key: u64,
+    /// Near misses.
+    pub near_misses: u32,
+    /// Times that holding an operation at one of them delayed one at the other.
+    pub ordered: u32,
+}
+
+/// A hold that caught nobody.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Ended {
+    /// The goroutine; 0 while this is being written.
+    pub goid: u64,
+    /// When it began, time-stamp counter.
+    pub start: u64,
+    /// When it ended.
+    pub end: u64,
+    /// The place.
+    pub pc: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
 const _: () = {
     use core::mem::size_of;
     assert!(size_of::<Header>() <= CONTROL_OFFSET);
@@ -704,6 +792,8 @@ const _: () = {
     assert!(size_of::<Trap>() == 768);
     assert!(size_of::<Context>() == 512);
     assert!(size_of::<Place>() == 32);
+    assert!(size_of::<Pair>() == 16 && size_of::<Ended>() == 32);
+    assert!(PAIR_COUNT.is_power_of_two() && ENDED_COUNT.is_power_of_two());
     assert!(OCCUPANCY_COUNT.is_power_of_two() && PLACE_COUNT.is_power_of_two());
     assert!(MADE_COUNT.is_power_of_two());
     assert!(MARK_COUNT.is_power_of_two());

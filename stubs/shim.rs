@@ -20,6 +20,8 @@ mod config;
 mod conflict;
 #[path = "shim/context.rs"]
 mod context;
+#[path = "shim/ending.rs"]
+mod ending;
 #[path = "shim/entry.rs"]
 mod entry;
 #[path = "shim/env.rs"]
@@ -35,6 +37,10 @@ mod init;
 mod layout;
 #[path = "shim/mem.rs"]
 mod mem;
+#[path = "shim/names.rs"]
+mod names;
+#[path = "shim/order.rs"]
+mod order;
 #[path = "shim/rate.rs"]
 mod rate;
 #[path = "shim/side.rs"]

@@ -483,6 +483,35 @@ fn survives_stress() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The same where operations yield: held at the door, or waiting for their turn.
+#[test]
+fn survives_stress_while_it_yields() -> anyhow::Result<()> {
+    for version in sample_versions(&["1.27"]) {
+        let Some(both) = both("stress", &version, "static")? else {
+            continue;
+        };
+        let before = Program::new(&both.fixture.path).run()?;
+        for mode in ["hunt", "guard"] {
+            for cpus in ["1", "2"] {
+                let rings = Rings::new()?;
+                let program = Program::new(&both.patched)
+                    .env("GOCC", rings.setting(mode))
+                    .env("GOMAXPROCS", cpus);
+                let after = program.limit(Duration::from_secs(300)).run()?;
+                let what = || format!("Go {version} {mode} GOMAXPROCS={cpus}: {}", after.tail());
+                ensure!(
+                    after.ending() == "exit 0" && before.stdout == after.stdout,
+                    "{}",
+                    what()
+                );
+                let findings = rings.report()?.findings;
+                ensure!(findings.is_empty(), "{}: {findings:#?}", what());
+            }
+        }
+    }
+    Ok(())
+}
+
 /// SIGQUIT in mid-load: the dump shows goroutines with their callers, also those inside a hook. With
 /// GOTRACEBACK=crash every thread dumps what it is just doing, and the end is a SIGABRT. The fixture
 /// says why it does not dump stacks of its own meanwhile.

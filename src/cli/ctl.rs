@@ -1,6 +1,11 @@
 use super::output;
+use super::suspects::{Known, Suspects};
+use crate::image::Vaddr;
 use crate::patch::Mode;
-use crate::ring::layout::{CONTROL_OFFSET, Control, GATE_HUNT, GATE_TRACE};
+use crate::ring::layout::{
+    CONTROL_OFFSET, Control, FRONT_SIZE, GATE_HUNT, GATE_TRACE, PAIR_COUNT, PAIRS_OFFSET,
+    PLACE_COUNT, PLACES_OFFSET, PROBES, Pair, Place, pair_index, pair_key, place_index,
+};
 use crate::ring::{Ring, ring_files};
 use anyhow::{Context, bail};
 use memmap2::{MmapMut, MmapOptions};
@@ -50,6 +55,9 @@ pub struct CtlArgs {
     /// Hunt: share of the time for holding operations, %
     #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     budget: Option<u32>,
+    /// Hunt: suspects that earlier runs have kept in this file
+    #[arg(long, value_name = "FILE")]
+    suspects: Option<PathBuf>,
 }
 
 pub fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
@@ -108,26 +116,24 @@ fn open_to_change(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// The control page of a ring that a program may be using.
+/// The front of a ring that a program may be using, to change it. Fields are named by their offset.
 ///
 /// Every store is aligned and whole. The program reads each field on its own, but for gate and epoch.
-struct ControlPage {
+struct LiveFront {
     memory: MmapMut,
     path: PathBuf,
 }
 
-impl ControlPage {
-    fn map(path: &Path) -> anyhow::Result<ControlPage> {
+impl LiveFront {
+    fn map(path: &Path) -> anyhow::Result<LiveFront> {
         let file = open_to_change(path)?;
         let mut options = MmapOptions::new();
-        options
-            .offset(CONTROL_OFFSET as u64)
-            .len(size_of::<Control>());
+        options.len(FRONT_SIZE);
         // SAFETY: the ring is whole (its reader has checked that) and nobody shortens it: its owner's programs
         // only store into it. All access below is by atomic stores and loads.
         let memory = unsafe { options.map_mut(&file) }
             .with_context(|| format!("cannot change {}", path.display()))?;
-        Ok(ControlPage {
+        Ok(LiveFront {
             memory,
             path: path.to_owned(),
         })
@@ -146,8 +152,8 @@ impl ControlPage {
 
     fn apply(&self, change: &Change) -> anyhow::Result<()> {
         match change {
-            Change::Word(field, value) => self.word(*field).store(*value, Relaxed),
-            Change::Long(field, value) => self.long(*field).store(*value, Relaxed),
+            Change::Word(field, value) => self.word(CONTROL_OFFSET + field).store(*value, Relaxed),
+            Change::Long(field, value) => self.long(CONTROL_OFFSET + field).store(*value, Relaxed),
             Change::Gate(gate) => self.set_gate(*gate)?,
         }
         Ok(())
@@ -156,7 +162,7 @@ impl ControlPage {
     /// Moves the gate. Where operations begun under the old one may end without taking back what says that they
     /// are inside, an epoch begins: whatever was left in an earlier one proves nothing any more.
     fn set_gate(&self, gate: u32) -> anyhow::Result<()> {
-        const GATE_AND_EPOCH: usize = offset_of!(Control, gate);
+        const GATE_AND_EPOCH: usize = CONTROL_OFFSET + offset_of!(Control, gate);
         let both = self.long(GATE_AND_EPOCH);
         let found = both.load(SeqCst);
         // The low half is the gate, the high half the epoch: the layout is little-endian.
@@ -166,7 +172,7 @@ impl ControlPage {
         }
         let stays_managed = old > GATE_TRACE && gate > GATE_TRACE;
         let epoch = epoch.wrapping_add(u32::from(!stays_managed));
-        let since = self.long(offset_of!(Control, since));
+        let since = self.long(CONTROL_OFFSET + offset_of!(Control, since));
         let before = since.load(SeqCst);
         if !stays_managed {
             // While the gate moves, nobody is believed to be inside.
@@ -182,10 +188,70 @@ impl ControlPage {
         }
         if !stays_managed {
             let now = time_stamp_counter();
-            self.long(offset_of!(Control, clock)).fetch_max(now, SeqCst);
+            self.long(CONTROL_OFFSET + offset_of!(Control, clock))
+                .fetch_max(now, SeqCst);
             since.store(now, SeqCst);
         }
         Ok(())
+    }
+}
+
+/// Where a struct of a table lies, of the probes from an index on: an entry that has the key, or a free one,
+/// which then has it.
+fn entry<K: Copy + PartialEq>(
+    first: usize,
+    table: (usize, usize, usize),
+    key: K,
+    claim: impl Fn(usize, K) -> K,
+) -> Option<usize> {
+    let (offset, count, size) = table;
+    (0..PROBES)
+        .map(|probe| offset + ((first + probe) & (count - 1)) * size)
+        .find(|at| claim(*at, key) == key)
+}
+
+impl LiveFront {
+    /// Tells the program about suspects (see stubs/shim/hunt.rs, `suspect_again`; order.rs, `known`).
+    fn add_suspects(&self, known: &Known, load_bias: u64) {
+        // Records hold the low halves of addresses.
+        let low = |at: Vaddr| at.0.wrapping_add(load_bias) as u32;
+        const PLACES: (usize, usize, usize) = (PLACES_OFFSET, PLACE_COUNT, size_of::<Place>());
+        const PAIRS: (usize, usize, usize) = (PAIRS_OFFSET, PAIR_COUNT, size_of::<Pair>());
+        for (at, chance) in &known.places {
+            let pc = low(*at);
+            let claim = |at, key| match self.word(at).compare_exchange(0, key, SeqCst, SeqCst) {
+                Ok(_) => key,
+                Err(found) => found,
+            };
+            let Some(place) = entry(place_index(pc), PLACES, pc, claim) else {
+                continue;
+            };
+            self.word(place + offset_of!(Place, chance))
+                .store(*chance, SeqCst);
+            if self
+                .word(place + offset_of!(Place, near_misses))
+                .fetch_max(1, SeqCst)
+                == 0
+            {
+                self.word(CONTROL_OFFSET + offset_of!(Control, suspects))
+                    .fetch_add(1, SeqCst);
+            }
+        }
+        for ([a, b], times) in &known.ordered {
+            let key = pair_key(low(*a), low(*b));
+            let claim = |at, key| match self.long(at).compare_exchange(0, key, SeqCst, SeqCst) {
+                Ok(_) => key,
+                Err(found) => found,
+            };
+            if let Some(pair) = entry(pair_index(key), PAIRS, key, claim) {
+                self.word(pair + offset_of!(Pair, ordered))
+                    .store(*times, SeqCst);
+            }
+        }
+        if !known.places.is_empty() {
+            self.word(CONTROL_OFFSET + offset_of!(Control, has_file))
+                .store(1, SeqCst);
+        }
     }
 }
 
@@ -218,11 +284,15 @@ impl CtlArgs {
     /// Makes the changes that were asked for.
     pub fn change(&self, ring: &Ring) -> anyhow::Result<()> {
         let changes = self.changes(&ring.control()?)?;
-        if changes.is_empty() {
+        if changes.is_empty() && self.suspects.is_none() {
             return Ok(());
         }
-        let page = ControlPage::map(ring.path())?;
-        changes.iter().try_for_each(|change| page.apply(change))
+        let front = LiveFront::map(ring.path())?;
+        if let Some(file) = &self.suspects {
+            let known = Suspects::prepare(file, &ring.exe_path())?.known()?;
+            front.add_suspects(&known, ring.header().load_bias);
+        }
+        changes.iter().try_for_each(|change| front.apply(change))
     }
 
     fn changes(&self, control: &Control) -> anyhow::Result<Vec<Change>> {

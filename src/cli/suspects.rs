@@ -6,6 +6,7 @@
 //! # gocc suspects of SHA-256
 //! 4a3f10 1024 main.(*Cache).put /app/cache.go:41
 //! # elsewhere 512 main.old /app/old.go:7
+//! ordered 4a3f10 4a4000 3 main.(*Cache).put /app/cache.go:41 | main.(*Cache).get /app/cache.go:50
 //! ```
 //!
 //! The first line names the executable, before it was patched, that the addresses are of: return
@@ -13,7 +14,9 @@
 //! operation there is held; fruitless holds halve it. The patched program reads only these two (see
 //! stubs/shim/suspects.rs). Function, file and line are what a place is found again by when the
 //! program has been built anew. One that the present build does not have is kept as a comment that
-//! begins with `# elsewhere`, other comments are kept as they are.
+//! begins with `# elsewhere`, other comments are kept as they are. `ordered` has two places and how often
+//! holding an operation at one was seen to delay one at the other: from [`ORDERED_AT`](crate::ring::layout::ORDERED_AT) times on a near
+//! miss of the two is none. After a rebuild these are found again too; those that are not are forgotten.
 
 use super::output;
 use crate::analyze::Hunted;
@@ -32,6 +35,9 @@ const HEADING: &str = "# gocc suspects of ";
 const ELSEWHERE: &str = "# elsewhere ";
 /// Nobody writes a larger one, in bytes.
 const MOST: u64 = 16 << 20;
+const ORDERED: &str = "ordered ";
+/// Addresses that one place may have after a rebuild, of those that pairs are made of.
+const MOST_COPIES: usize = 8;
 /// Certain to be held.
 const CERTAIN: u32 = 1024;
 
@@ -49,6 +55,14 @@ pub struct Suspects {
     image: Image,
     /// SHA-256 of the executable before it was patched.
     program: [u8; 32],
+}
+
+/// What a suspects file tells a program.
+pub struct Known {
+    /// Places and the chance, in 1024ths, of being held there.
+    pub places: Vec<(Vaddr, u32)>,
+    /// Pairs that something orders, and how often that was seen.
+    pub ordered: Vec<([Vaddr; 2], u32)>,
 }
 
 impl Suspects {
@@ -79,6 +93,21 @@ impl Suspects {
         &self.path
     }
 
+    /// What a running program needs to hunt for them: places with their chances, and ordered pairs with how
+    /// often they were seen in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn known(&self) -> anyhow::Result<Known> {
+        let (contents, _) = self.load()?;
+        let places = contents.here.into_iter();
+        let ordered = contents.ordered.into_iter();
+        Ok(Known {
+            places: places.map(|(at, (chance, _))| (at, chance)).collect(),
+            ordered: ordered.map(|(pair, (times, _))| (pair, times)).collect(),
+        })
+    }
+
     /// Adds what the rings of a run say to the file, which another gocc may have changed meanwhile.
     ///
     /// # Errors
@@ -100,12 +129,24 @@ impl Suspects {
                     .or_insert(chance);
             }
         }
-        if learned.is_empty() {
+        let mut ordered: BTreeMap<[Vaddr; 2], u32> = BTreeMap::new();
+        for ring in rings.iter().filter(own) {
+            for pair in ring.ordered_pairs()? {
+                // The key's halves are two addresses.
+                let sides = [pair.key as u32, (pair.key >> 32) as u32];
+                if let [Some(a), Some(b)] = sides.map(|low| ring.link_time_pc(low)) {
+                    let known = ordered.entry([a, b]).or_default();
+                    *known = pair.ordered.min(CERTAIN).max(*known);
+                }
+            }
+        }
+        if learned.is_empty() && ordered.is_empty() {
             return Ok(());
         }
         let (mut contents, _) = self.load()?;
         let binary = GoBinary::parse(&self.image)?;
         contents.learn(learned, &binary);
+        contents.learn_order(ordered, &binary);
         self.store(&contents)
     }
 
@@ -185,6 +226,8 @@ struct Contents {
     here: BTreeMap<Vaddr, (u32, Source)>,
     /// Those that the executable does not have.
     elsewhere: BTreeMap<Source, u32>,
+    /// Pairs that something orders, by return addresses: how often that was seen, and their places.
+    ordered: BTreeMap<[Vaddr; 2], (u32, [Source; 2])>,
     /// Lines that mean nothing to gocc.
     comments: Vec<String>,
 }
@@ -199,6 +242,10 @@ impl Contents {
     }
 
     fn take(&mut self, line: &str) {
+        if let Some((pair, order)) = line.strip_prefix(ORDERED).and_then(pair_and_order) {
+            self.ordered.insert(pair, order);
+            return;
+        }
         let elsewhere = line.strip_prefix(ELSEWHERE).and_then(chance_and_source);
         if let Some((chance, source)) = elsewhere {
             self.elsewhere.insert(source, chance);
@@ -226,6 +273,13 @@ impl Contents {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{:x} {chance} {source}", at.0);
         }
+        for ([a, b], (times, [first, second])) in &self.ordered {
+            let _ = writeln!(
+                text,
+                "{ORDERED}{:x} {:x} {times} {first} | {second}",
+                a.0, b.0
+            );
+        }
         for (source, chance) in &self.elsewhere {
             let _ = writeln!(text, "{ELSEWHERE}{chance} {source}");
         }
@@ -246,6 +300,31 @@ impl Contents {
         }
     }
 
+    fn learn_order(&mut self, learned: BTreeMap<[Vaddr; 2], u32>, binary: &GoBinary<'_>) {
+        for (pair, times) in learned {
+            if let Some(known) = self.ordered.get_mut(&pair) {
+                known.0 = times;
+            } else if let [Some(a), Some(b)] = pair.map(|at| source_of(binary, at)) {
+                self.ordered.insert(pair, (times, [a, b]));
+            }
+        }
+    }
+
+    /// Replaces the addresses of ordered pairs by those that another executable has for the same places.
+    fn find_pairs_again(&mut self, calls: &HashMap<Source, Vec<Vaddr>>) {
+        for (times, sources) in std::mem::take(&mut self.ordered).into_values() {
+            let [first, second] = sources.each_ref().map(|source| {
+                let found = calls.get(source).map(Vec::as_slice).unwrap_or_default();
+                found.iter().take(MOST_COPIES)
+            });
+            for a in first {
+                for b in second.clone() {
+                    self.ordered.insert([*a, *b], (times, sources.clone()));
+                }
+            }
+        }
+    }
+
     /// Replaces all addresses by those that another executable has for the same places.
     fn find_again(&mut self, binary: &GoBinary<'_>) {
         let mut wanted: HashMap<Source, u32> = HashMap::new();
@@ -256,15 +335,18 @@ impl Contents {
             *known = chance.max(*known);
         }
         let mut found = HashSet::new();
+        let mut calls: HashMap<Source, Vec<Vaddr>> = HashMap::new();
         for at in map_calls(binary) {
             let Some(source) = source_of(binary, at) else {
                 continue;
             };
             if let Some(&chance) = wanted.get(&source) {
                 found.insert(source.clone());
-                self.here.insert(at, (chance, source));
+                self.here.insert(at, (chance, source.clone()));
             }
+            calls.entry(source).or_default().push(at);
         }
+        self.find_pairs_again(&calls);
         wanted.retain(|source, _| !found.contains(source));
         self.elsewhere = wanted.into_iter().collect();
     }
@@ -276,17 +358,34 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// `4a3f10 4a4000 3 main.put /app/cache.go:41 | main.get /app/cache.go:50`
+fn pair_and_order(text: &str) -> Option<([Vaddr; 2], (u32, [Source; 2]))> {
+    let address = |word: &str| u64::from_str_radix(word, 16).ok().map(Vaddr);
+    let (a, rest) = text.split_once(' ')?;
+    let (b, rest) = rest.split_once(' ')?;
+    let (first, second) = rest.split_once(" | ")?;
+    let (times, first) = chance_and_source(first)?;
+    Some((
+        [address(a)?, address(b)?],
+        (times, [first, source(second)?]),
+    ))
+}
+
 /// `1024 main.put /app/cache.go:41`. A file's name may contain blanks and colons.
 fn chance_and_source(text: &str) -> Option<(u32, Source)> {
     let (chance, rest) = text.split_once(' ')?;
-    let (function, place) = rest.split_once(' ')?;
+    Some((chance.parse::<u32>().ok()?.min(CERTAIN), source(rest)?))
+}
+
+/// `main.put /app/cache.go:41`
+fn source(text: &str) -> Option<Source> {
+    let (function, place) = text.split_once(' ')?;
     let (file, line) = place.rsplit_once(':')?;
-    let source = Source {
+    Some(Source {
         function: function.to_owned(),
         file: file.to_owned(),
         line: line.parse().ok()?,
-    };
-    Some((chance.parse::<u32>().ok()?.min(CERTAIN), source))
+    })
 }
 
 fn commented(line: &str) -> String {
@@ -375,12 +474,18 @@ mod tests {
         let lines = [
             "4a3f10 1024 main.(*Cache[...]).put /app dir/cache.go:41",
             "4a3f00 512 main.get C:/cache.go:40",
+            "ordered 4a3f00 4a3f10 3 main.get C:/cache.go:40 | main.(*Cache[...]).put /app dir/cache.go:41",
             "# elsewhere 7 main.old /app/old.go:3",
             "# a remark",
         ];
         let text = format!("{HEADING}00ff\n{}\n", lines.join("\n"));
         let contents = Contents::from_lines(text.lines().skip(1));
-        assert_eq!((contents.here.len(), contents.elsewhere.len()), (2, 1));
+        let counts = [
+            contents.here.len(),
+            contents.elsewhere.len(),
+            contents.ordered.len(),
+        ];
+        assert_eq!(counts, [2, 1, 1]);
         assert_eq!(contents.to_text("00ff"), text);
     }
 

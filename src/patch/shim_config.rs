@@ -18,6 +18,7 @@ const DEFAULT_DIR: &str = "/dev/shm";
 pub fn for_executable(go: &GoBinary<'_>, options: &PlanOptions) -> Result<Config, PlanError> {
     let layout = &go.layout;
     let mut config = Config::new_zeroed();
+    config.moduledata = go.first_moduledata.0;
     config.text_start = go.text_start.0;
     config.text_end = go.text_end.0;
     config.default_gate = options.mode.gate();

@@ -1,4 +1,4 @@
-use super::layout::{self, PLACE_COUNT, Place};
+use super::layout::{self, PAIR_COUNT, PLACE_COUNT, Pair, Place};
 use super::{Ring, RingError};
 use zerocopy::FromZeros;
 
@@ -12,5 +12,16 @@ impl Ring {
         self.read_into(layout::PLACES_OFFSET as u64, &mut places)?;
         places.retain(|place| place.pc != 0 && place.near_misses != 0);
         Ok(places)
+    }
+
+    /// Copies the pairs of places that were seen in order: that something orders them was seen `ordered` times.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn ordered_pairs(&self) -> Result<Vec<Pair>, RingError> {
+        let mut pairs = vec![Pair::new_zeroed(); PAIR_COUNT];
+        self.read_into(layout::PAIRS_OFFSET as u64, &mut pairs)?;
+        pairs.retain(|pair| pair.key != 0 && pair.ordered != 0);
+        Ok(pairs)
     }
 }

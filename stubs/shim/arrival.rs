@@ -11,10 +11,12 @@
 
 use crate::config::Config;
 use crate::conflict::{Found, record_found};
+use crate::ending::end_if_blocking;
 use crate::entry::{Entry, Opponent};
 use crate::front::{Front, Regime, count, read_at};
 use crate::hunt;
 use crate::layout::*;
+use crate::order;
 use crate::side::{Here, Other};
 use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
@@ -295,7 +297,7 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
     };
     // SAFETY: the caller's.
     unsafe {
-        record_found(
+        let index = record_found(
             arrival.config,
             &arrival.here,
             arrival.map,
@@ -303,7 +305,7 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
             evidence,
             found,
         );
-        end_if_blocking(arrival);
+        end_if_blocking(arrival, index);
     }
     true
 }
@@ -316,6 +318,9 @@ unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry) -> u32 {
     // SAFETY: the caller's.
     unsafe {
         if arrival.regime.gate == GATE_HUNT {
+            if !arrival.is_back {
+                order::infer(arrival);
+            }
             hunt::spring_trap(arrival, &entry);
             if !arrival.is_back && hunt::set_trap(arrival, &entry) {
                 entry.unlock();
@@ -470,19 +475,3 @@ unsafe fn release(front: Front, mark: *mut Mark) {
         write_volatile(&raw mut (*mark).state, MARK_IDLE);
     }
 }
-
-/// In block mode the first conflict is the last.
-///
-/// # Safety
-/// As for `gocc_enter`.
-pub unsafe fn end_if_blocking(arrival: &Arrival<'_>) {
-    // SAFETY: the front is mapped.
-    unsafe {
-        if arrival.regime.gate == GATE_BLOCK {
-            let code = read_volatile(&raw const (*arrival.front.header()).exit_code);
-            sys::write_stderr(b"gocc: concurrent map access: the program ends before it does harm; gocc report on its ring shows both goroutines\n");
-            sys::exit_group(code as usize);
-        }
-    }
-}
-

@@ -169,7 +169,7 @@ unsafe fn record(config: &Config, here: &Here, map: u64, map_type: u64, evidence
     }
 }
 
-/// Records a conflict. Inlined, so that its two halves use the stack one after the other.
+/// Records a conflict; its index, or one that is too high when there is no record of its own. Inlined, so that its two halves use the stack one after the other.
 ///
 /// # Safety
 /// `here` describes the running goroutine; `map` is 0 or live; what `found` points to lies in the front.
@@ -181,13 +181,14 @@ pub unsafe fn record_found(
     map_type: u64,
     evidence: u32,
     found: Found<'_>,
-) {
+) -> usize {
     // SAFETY: the caller's.
     unsafe {
         let index = record_sides(config, here, map, map_type, evidence, found);
         if index < CONFLICT_COUNT {
             commit(config, here.g, index, found);
         }
+        index
     }
 }
 
@@ -207,7 +208,9 @@ unsafe fn record_sides(
     let front = Front::of(config);
     // SAFETY: the front is mapped whenever a gate is open.
     unsafe {
-        if is_repeat(front, here, found.pc(), map, evidence) {
+        // Block ends the program with the record of this one.
+        let is_last = front.regime().gate == GATE_BLOCK;
+        if !is_last && is_repeat(front, here, found.pc(), map, evidence) {
             return CONFLICT_COUNT;
         }
         let claimed = AtomicU32::from_ptr(&raw mut (*front.control()).conflicts_claimed);

@@ -86,6 +86,8 @@ pub struct Options {
     pub sample_period: u32,
     /// Operations to record in a second; 0 for none.
     pub rate: u32,
+    /// 1 when block is to leave a core dump.
+    pub dumps_core: u32,
     /// How long hunt holds an operation, nanoseconds.
     pub hold_ns: u64,
     /// How close in time two operations are a near miss, nanoseconds.
@@ -112,6 +114,7 @@ impl Options {
             exit_code: config.default_exit_code,
             sample_period: config.sample_period,
             rate: 0,
+            dumps_core: 0,
             hold_ns: 2_000_000,
             window_ns: 100_000_000,
             wait_ns: 10_000_000,
@@ -169,6 +172,7 @@ impl Options {
             b"budget" => set_u32(value, &mut self.budget_percent, 10_000),
             b"seed" => set_u32(value, &mut self.seed, u64::from(u32::MAX)),
             b"rate" => set_u32(value, &mut self.rate, 1 << 30),
+            b"core" => set_u32(value, &mut self.dumps_core, 1),
             b"ring" => set_number(value, &mut self.lane_size),
             b"exitcode" => set_u32(value, &mut self.exit_code, 255),
             b"sample" => {

@@ -55,6 +55,12 @@ impl Front {
     pub fn place(self, index: usize) -> *mut Place {
         (self.0 + PLACES_OFFSET + (index & (PLACE_COUNT - 1)) * size_of::<Place>()) as *mut Place
     }
+    pub fn pair(self, index: usize) -> *mut Pair {
+        (self.0 + PAIRS_OFFSET + (index & (PAIR_COUNT - 1)) * size_of::<Pair>()) as *mut Pair
+    }
+    pub fn ended(self, index: usize) -> *mut Ended {
+        (self.0 + ENDED_OFFSET + (index & (ENDED_COUNT - 1)) * size_of::<Ended>()) as *mut Ended
+    }
     pub fn context(self, index: usize) -> *mut Context {
         (self.0 + CONTEXTS_OFFSET + index * size_of::<Context>()) as *mut Context
     }

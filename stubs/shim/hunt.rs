@@ -4,16 +4,18 @@
 //! window, at least one a write, are a near miss, and make both program places suspects. An operation
 //! at a suspect place is held at the door for a while; whoever comes to the same map meanwhile with a
 //! conflicting operation is caught in the act with it, before either has touched the map. A hold
-//! that catches nobody makes the next one at that place half as likely.
+//! that catches nobody makes the next one at that place less likely; places that are in order are left
+//! alone (see `order`).
 //!
 //! With no suspects known from earlier runs, the first operations at each place are held by chance.
 
-use crate::arrival::{Arrival, end_if_blocking, wait_at_the_door};
+use crate::arrival::{Arrival, wait_at_the_door};
 use crate::conflict::{Found, record_found};
 use crate::context::copy_labels;
 use crate::entry::Entry;
 use crate::front::{Front, count};
 use crate::layout::*;
+use crate::order::{self, Known};
 use crate::side::fill_self;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -56,6 +58,9 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         AtomicU64::from_ptr(&raw mut (*arrival.front.control()).held_ticks)
             .fetch_add(held, Ordering::Relaxed);
         learn(arrival, is_sprung);
+        if !is_sprung {
+            order::remember(arrival, read_volatile(&raw const (*trap).set));
+        }
         take_down(arrival, trap, index);
         // From here on it waits for its turn, if it has to.
         let wait = read_volatile(&raw const (*arrival.front.control()).wait_ticks);
@@ -140,7 +145,6 @@ pub unsafe fn spring_trap(arrival: &Arrival<'_>, entry: &Entry) {
             EVIDENCE_TRAP,
             found,
         );
-        end_if_blocking(arrival);
         let state = AtomicU32::from_ptr(&raw mut (*trap).state);
         let sprung = state_word(TRAP_SPRUNG, arrival.regime.epoch);
         let _ = state.compare_exchange(set, sprung, Ordering::Release, Ordering::Relaxed);
@@ -237,13 +241,12 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
             let other_op = op_of(access.who);
             let is_near = u64::from(time.wrapping_sub(access.time)) <= window;
             if access.who != 0 && is_near && conflict(access.who, here) {
-                suspect(
-                    arrival.front,
-                    arrival.here.return_pc,
-                    access.pc,
-                    arrival.here.op,
-                );
-                suspect(arrival.front, access.pc, arrival.here.return_pc, other_op);
+                let known = order::near_miss(arrival.front, arrival.here.return_pc, access.pc);
+                if known != Known::Ordered {
+                    let (pc, op) = (arrival.here.return_pc, arrival.here.op);
+                    suspect(arrival.front, pc, access.pc, op, known);
+                    suspect(arrival.front, access.pc, pc, other_op, known);
+                }
             }
         }
         let next = entry.next as usize % HISTORY;
@@ -258,7 +261,7 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
 
 /// # Safety
 /// The front must be mapped.
-unsafe fn suspect(front: Front, pc: u32, other: u32, op: u8) {
+unsafe fn suspect(front: Front, pc: u32, other: u32, op: u8, known: Known) {
     // SAFETY: places lie in the front; two threads that meet in one lose a count.
     unsafe {
         let Some(place) = place_of(front, pc) else {
@@ -271,6 +274,10 @@ unsafe fn suspect(front: Front, pc: u32, other: u32, op: u8) {
             write_volatile(&raw mut (*place).op, u32::from(op));
             AtomicU32::from_ptr(&raw mut (*front.control()).suspects)
                 .fetch_add(1, Ordering::Relaxed);
+        } else if known == Known::New {
+            // What earlier holds did not find may be found with this one.
+            let chance = read_volatile(&raw const (*place).chance);
+            write_volatile(&raw mut (*place).chance, chance.max(CERTAIN / 4));
         }
         write_volatile(&raw mut (*place).near_misses, near_misses.saturating_add(1));
     }
@@ -281,10 +288,8 @@ unsafe fn suspect(front: Front, pc: u32, other: u32, op: u8) {
 /// # Safety
 /// The front must be mapped.
 pub unsafe fn place_of(front: Front, pc: u32) -> Option<*mut Place> {
-    const PROBES: usize = 8;
-    let hash = (pc.wrapping_mul(0x9e37_79b9) >> 16) as usize;
     (0..PROBES)
-        .map(|probe| front.place(hash + probe))
+        .map(|probe| front.place(place_index(pc) + probe))
         .find(|place| {
             // SAFETY: places lie in the front.
             let holder = unsafe { AtomicU32::from_ptr(&raw mut (**place).pc) };
@@ -385,7 +390,7 @@ pub unsafe fn suspect_again(front: Front, pc: u32, chance: u32) {
         let Some(place) = place_of(front, pc) else {
             return;
         };
-        suspect(front, pc, 0, 0);
+        suspect(front, pc, 0, 0, Known::Suspect);
         write_volatile(&raw mut (*front.control()).has_file, 1);
         write_volatile(&raw mut (*place).chance, chance.min(CERTAIN));
     }

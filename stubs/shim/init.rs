@@ -2,7 +2,7 @@
 //! tables, create the ring, open the gate. Whatever fails, the program runs: one line on
 //! standard error says why, and the hooks stay dormant.
 
-use crate::config::Config;
+use crate::config::{Config, PATH_LEN};
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::layout::{
     CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header,
@@ -124,6 +124,7 @@ fn start(config: &mut Config, options: &Options, stack: &InitialStack) {
     };
     match map_ring(config, &shape, fd) {
         Ok(lanes) => {
+            path.copy_to(&mut config.ring_path);
             fill_in(config, options, stack, &shape, lanes);
             open_gate(config, options);
         }
@@ -206,6 +207,7 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     let control = unsafe { &mut *((front + CONTROL_OFFSET) as *mut Control) };
     control.sample_period = options.sample_period;
     control.rate = options.rate;
+    control.dumps_core = options.dumps_core;
     control.rate_since = header.tsc;
     control.lane_count = shape.lanes;
     control.clock = header.tsc;
@@ -297,7 +299,7 @@ fn start_ticks() -> u64 {
 
 fn stay_dormant(message: &[u8], path: &[u8], errno: sys::Errno) {
     let mut digits = [0u8; 20];
-    let number = format_number(errno as u64, 10, &mut digits);
+    let number = sys::format_number(errno as u64, 10, &mut digits);
     sys::write_stderr(b"gocc: ");
     sys::write_stderr(message);
     sys::write_stderr(path);
@@ -326,25 +328,6 @@ fn describe(errno: sys::Errno) -> &'static [u8] {
     }
 }
 
-/// Formats a number; the digits lie at the buffer's end.
-fn format_number(mut number: u64, base: u64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut at = buffer.len();
-    while at > 0 {
-        at -= 1;
-        let digit = (number % base) as u8;
-        buffer[at] = if digit < 10 {
-            b'0' + digit
-        } else {
-            b'a' + digit - 10
-        };
-        number /= base;
-        if number == 0 {
-            break;
-        }
-    }
-    buffer.get(at..).unwrap_or(&[])
-}
-
 /// A path under construction, zero-terminated.
 struct Path {
     bytes: [u8; 512],
@@ -367,9 +350,9 @@ impl Path {
         self.len = copy_string(dir, &mut self.bytes[..256]);
         self.directory_len = self.len;
         self.push(b"/gocc-");
-        self.push(format_number(u64::from(pid), 10, &mut digits));
+        self.push(sys::format_number(u64::from(pid), 10, &mut digits));
         self.push(b"-");
-        self.push(format_number(stamp, 16, &mut digits));
+        self.push(sys::format_number(stamp, 16, &mut digits));
         self.push(b".ring\0");
     }
 
@@ -378,6 +361,15 @@ impl Path {
             if let Some(place) = self.bytes.get_mut(self.len) {
                 *place = byte;
                 self.len += 1;
+            }
+        }
+    }
+
+    /// Zero-terminated, as it is; nothing when there is no room.
+    fn copy_to(&self, to: &mut [u8; PATH_LEN]) {
+        if self.len <= PATH_LEN {
+            for (to, from) in to.iter_mut().zip(&self.bytes) {
+                *to = *from;
             }
         }
     }

@@ -1,11 +1,13 @@
 //! The suspects of earlier runs: a file of lines, each a return address (link-time, hexadecimal) and
-//! a chance in 1024ths, then words for people. `gocc exec` writes it, and rewrites the addresses when
+//! a chance in 1024ths, then words for people; or the word `ordered`, two return addresses, and how often
+//! they were seen in order. `gocc exec` writes it, and rewrites the addresses when
 //! the program was built anew. Its first line names the executable that the addresses are of.
 
 use crate::config::Config;
 use crate::env::{Options, complain};
 use crate::front::Front;
 use crate::hunt;
+use crate::order;
 use crate::sys;
 
 /// Suspects beyond this many bytes of file are left out.
@@ -34,11 +36,14 @@ fn take(config: &Config, text: &[u8]) {
         return;
     }
     let front = Front::of(config);
+    let low = |link_time: u64| config.bias.wrapping_add(link_time) as u32;
     for line in text.split(|&byte| byte == b'\n').skip(1) {
-        if let Some((pc, chance)) = parse(line) {
-            let at = config.bias.wrapping_add(pc);
+        if let Some((one, other, times)) = parse_ordered(line) {
             // SAFETY: init has mapped the front.
-            unsafe { hunt::suspect_again(front, at as u32, chance as u32) };
+            unsafe { order::known(front, low(one), low(other), times as u32) };
+        } else if let Some((pc, chance)) = parse(line) {
+            // SAFETY: as above.
+            unsafe { hunt::suspect_again(front, low(pc), chance as u32) };
         }
     }
 }
@@ -64,6 +69,14 @@ fn parse(line: &[u8]) -> Option<(u64, u64)> {
     let pc = number(words.next()?, 16)?;
     let chance = number(words.next()?, 10)?;
     Some((pc, chance.min(1024)))
+}
+
+/// `ordered 4a3f10 4a4000 3 main.put /app/cache.go:41 | main.get /app/cache.go:50`
+fn parse_ordered(line: &[u8]) -> Option<(u64, u64, u64)> {
+    let mut words = line.strip_prefix(b"ordered ")?.split(|byte| *byte == b' ');
+    let one = number(words.next()?, 16)?;
+    let other = number(words.next()?, 16)?;
+    Some((one, other, number(words.next()?, 10)?.min(1024)))
 }
 
 fn number(digits: &[u8], base: u32) -> Option<u64> {

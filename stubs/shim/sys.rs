@@ -10,6 +10,7 @@ pub const LSEEK: usize = 8;
 pub const MMAP: usize = 9;
 pub const MUNMAP: usize = 11;
 pub const RT_SIGPROCMASK: usize = 14;
+pub const RT_SIGACTION: usize = 13;
 pub const NANOSLEEP: usize = 35;
 pub const GETPID: usize = 39;
 pub const EXIT: usize = 60;
@@ -18,9 +19,11 @@ pub const UNLINK: usize = 87;
 pub const READLINK: usize = 89;
 pub const GETRLIMIT: usize = 97;
 pub const GETEUID: usize = 107;
+pub const GETTID: usize = 186;
 pub const SCHED_GETAFFINITY: usize = 204;
 pub const CLOCK_GETTIME: usize = 228;
 pub const EXIT_GROUP: usize = 231;
+pub const TGKILL: usize = 234;
 pub const FALLOCATE: usize = 285;
 
 pub const CLOCK_REALTIME: usize = 0;
@@ -240,6 +243,54 @@ pub fn sleep_ns(ns: u64) {
     let time = [0u64, ns];
     // SAFETY: `time` has struct timespec's layout.
     let _ = unsafe { syscall(NANOSLEEP, [time.as_ptr() as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// Formats a number; the digits lie at the buffer's end.
+pub fn format_number(mut number: u64, base: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut at = buffer.len();
+    while at > 0 {
+        at -= 1;
+        let digit = (number % base) as u8;
+        buffer[at] = if digit < 10 {
+            b'0' + digit
+        } else {
+            b'a' + digit - 10
+        };
+        number /= base;
+        if number == 0 {
+            break;
+        }
+    }
+    buffer.get(at..).unwrap_or(&[])
+}
+
+/// Memory of its own, zeroed; it is never given back. `None` when there is none to be had.
+pub fn anonymous(size: usize) -> Option<usize> {
+    const PROT_READ_WRITE: usize = 3;
+    const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+    // SAFETY: the kernel chooses the address.
+    unsafe {
+        let flags = MAP_PRIVATE_ANONYMOUS;
+        syscall(MMAP, [0, size, PROT_READ_WRITE, flags, usize::MAX, 0]).ok()
+    }
+}
+
+/// Ends the process by SIGABRT, whatever handles or blocks that: the kernel then writes a core dump, if the
+/// process' limits allow one.
+pub fn abort() {
+    const SIGABRT: usize = 6;
+    const SIG_UNBLOCK: usize = 1;
+    /// Bytes of a kernel sigset_t.
+    const SET: usize = 8;
+    let default = [0u64; 4];
+    let set = [1u64 << (SIGABRT - 1)];
+    // SAFETY: `default` has struct sigaction's layout (SIG_DFL is 0), `set` sigset_t's.
+    unsafe {
+        let _ = syscall(RT_SIGACTION, [SIGABRT, default.as_ptr() as usize, 0, SET, 0, 0]);
+        let _ = syscall(RT_SIGPROCMASK, [SIG_UNBLOCK, set.as_ptr() as usize, 0, SET, 0, 0]);
+        let thread = syscall(GETTID, [0; 6]).unwrap_or(0);
+        let _ = syscall(TGKILL, [pid() as usize, thread, SIGABRT, 0, 0, 0]);
+    }
 }
 
 /// Ends all threads of the process.
