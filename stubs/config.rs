@@ -45,6 +45,9 @@ pub struct Config {
     pub injected_start: u64,
     /// See `injected_start`.
     pub injected_end: u64,
+    /// Link-time ranges of code between map operations and the code that wants them: the runtime's map
+    /// functions, and reflect's. Empty when there are none.
+    pub between: [[u64; 2]; 2],
     /// `GATE_*` without `GOCC=mode=...`.
     pub default_gate: u32,
     /// Bytes per lane without `GOCC=ring=...`; 0 for the built-in default.

@@ -619,7 +619,7 @@ pub struct Context {
 pub struct Access {
     /// As `Record::who`; 0 for none.
     pub who: u64,
-    /// Low 32 bits of the innermost return address.
+    /// Low 32 bits of the innermost return address outside of the runtime's and reflect's own functions.
     pub pc: u32,
     /// Time-stamp counter divided by 1024, low 32 bits.
     pub time: u32,
@@ -702,7 +702,7 @@ pub struct Trap {
     pub reserved2: [u64; 4],
 }
 
-/// A program place (an innermost return address) that took part in near misses.
+/// A program place (an innermost return address, as `Access::pc`) that took part in near misses.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[cfg_attr(

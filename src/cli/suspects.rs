@@ -22,7 +22,7 @@ use super::output;
 use crate::analyze::Hunted;
 use crate::golang::{Func, GoBinary};
 use crate::image::{Image, Vaddr};
-use crate::patch::note;
+use crate::patch::{note, shim_config};
 use crate::probe;
 use crate::ring::Ring;
 use anyhow::{Context, bail};
@@ -415,10 +415,13 @@ fn source_of(binary: &GoBinary<'_>, return_address: Vaddr) -> Option<Source> {
 /// The return addresses of all calls of functions that gocc hooks, ascending.
 fn map_calls(binary: &GoBinary<'_>) -> Vec<Vaddr> {
     let sites = probe::resolve(binary).into_iter();
-    let hooked: HashSet<u64> = sites
+    let mut hooked: HashSet<u64> = sites
         .filter_map(|site| site.function)
         .map(|function| function.entry.0)
         .collect();
+    // Places are where the program calls what calls those (stubs/shim/side.rs, `Here::place`).
+    let between = binary.find_functions(&shim_config::between());
+    hooked.extend(between.iter().map(|function| function.entry.0));
     let mut calls = Vec::new();
     for function in binary.functions() {
         // Most functions have none: only those are taken apart where it looks as if.

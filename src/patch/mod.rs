@@ -18,7 +18,7 @@ pub mod options;
 pub mod plan;
 pub mod planner;
 mod shim;
-mod shim_config;
+pub mod shim_config;
 pub mod space;
 mod summary;
 pub mod unpatch;

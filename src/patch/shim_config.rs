@@ -7,12 +7,74 @@ pub use definition::{Config, DIR_LEN};
 
 use definition::{LABELS_LIST, LABELS_MAP};
 
-use crate::golang::GoBinary;
+use crate::golang::{Func, GoBinary};
 use crate::patch::planner::{PlanError, PlanOptions};
 use zerocopy::FromZeros;
 
 /// The directory for rings when nobody names one.
 const DEFAULT_DIR: &str = "/dev/shm";
+
+/// The runtime's functions that call hooked ones for the program (up to Go 1.27). They lie in packages that
+/// the linker places beside each other, before everything that could use them.
+const BETWEEN_RUNTIME: &[&str] = &[
+    "runtime.mapaccess1",
+    "runtime.mapaccess1_fast32",
+    "runtime.mapaccess1_fast64",
+    "runtime.mapaccess1_faststr",
+    "runtime.mapaccess1_fat",
+    "runtime.mapaccess2_fat",
+    "runtime.mapdelete",
+    "runtime.mapdelete_fast32",
+    "runtime.mapdelete_fast64",
+    "runtime.mapdelete_faststr",
+    "runtime.mapclear",
+    "runtime.mapiterinit",
+    "runtime.mapiternext",
+    "runtime.mapIterStart",
+    "runtime.mapIterNext",
+    "runtime.mapclone2",
+    "reflect.mapaccess",
+    "reflect.mapaccess_faststr",
+    "reflect.mapassign0",
+    "reflect.mapassign_faststr0",
+    "reflect.mapassign",
+    "reflect.mapassign_faststr",
+    "reflect.mapclear",
+    "reflect.mapdelete",
+    "reflect.mapdelete_faststr",
+    "reflect.mapiterinit",
+    "reflect.mapiternext",
+    "reflect.mapIterStart",
+    "reflect.mapIterNext",
+];
+
+/// The same in package reflect.
+const BETWEEN_REFLECT: &[&str] = &[
+    "reflect.Value.MapIndex",
+    "reflect.Value.MapKeys",
+    "reflect.Value.SetMapIndex",
+    "reflect.Value.Clear",
+    "reflect.(*MapIter).Next",
+];
+
+/// Names of the functions between hooked ones and the code that wants an operation.
+pub fn between() -> Vec<&'static str> {
+    [BETWEEN_RUNTIME, BETWEEN_REFLECT].concat()
+}
+
+/// From the first to the last of some functions; empty where the program's own code lies among them.
+fn range_of(go: &GoBinary<'_>, names: &[&str]) -> [u64; 2] {
+    let found = go.find_functions(names);
+    let first = found.iter().map(|function| function.entry.0).min();
+    let last = found.iter().map(|function| function.end.0).max();
+    let range = [first.unwrap_or(0), last.unwrap_or(0)];
+    let mains = go.functions_named("main.main");
+    let is_among = |function: &Func<'_>| (range[0]..range[1]).contains(&function.entry.0);
+    if mains.iter().any(is_among) {
+        return [0; 2];
+    }
+    range
+}
 
 /// Everything but the addresses of injected things.
 pub fn for_executable(go: &GoBinary<'_>, options: &PlanOptions) -> Result<Config, PlanError> {
@@ -21,6 +83,7 @@ pub fn for_executable(go: &GoBinary<'_>, options: &PlanOptions) -> Result<Config
     config.moduledata = go.first_moduledata.0;
     config.text_start = go.text_start.0;
     config.text_end = go.text_end.0;
+    config.between = [BETWEEN_RUNTIME, BETWEEN_REFLECT].map(|names| range_of(go, names));
     config.default_gate = options.mode.gate();
     config.default_lane_size = options.ring_size.unwrap_or(0);
     config.g_stack_lo = layout.g_stack_lo;

@@ -35,6 +35,8 @@ pub struct Arrival<'a> {
     pub map: u64,
     pub map_type: u64,
     pub mark: *mut Mark,
+    /// Return address into the code that wants the operation (hunt).
+    pub place: u32,
     pub now: u64,
     /// Read once: what happens to one arrival happens in one epoch.
     pub regime: Regime,
@@ -79,9 +81,15 @@ pub unsafe extern "C" fn gocc_enter(
         }
         let is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
+        let place = if regime.gate == GATE_HUNT {
+            here.place(config)
+        } else {
+            here.return_pc
+        };
         arrive(&Arrival {
             config,
             front,
+            place,
             here,
             map,
             map_type,

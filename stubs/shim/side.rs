@@ -37,11 +37,44 @@ impl Here {
 }
 
 impl Here {
+    /// Return address into the code that wants the operation: the innermost one outside of the runtime's and
+    /// reflect's own functions. The frames of those lie right above.
+    ///
+    /// # Safety
+    /// `g` must be the running g.
+    pub unsafe fn place(&self, config: &Config) -> u32 {
+        const MOST_BETWEEN: u32 = 4;
+        let (mut pc, mut frame) = (self.return_pc, self.frame);
+        // SAFETY: the offsets are the patcher's; frames are followed within the goroutine's stack.
+        unsafe {
+            let lo = read_at(self.g, config.g_stack_lo);
+            let hi = highest_frame(config, self.g);
+            for _ in 0..MOST_BETWEEN {
+                let is_frame = frame > lo && frame <= hi && frame.is_multiple_of(8);
+                if !is_between(config, pc) || !is_frame {
+                    break;
+                }
+                pc = read_at(frame, 8) as u32;
+                frame = read_at(frame, 0);
+            }
+        }
+        pc
+    }
+
     /// As `Mark::depth`.
     pub fn depth(&self, config: &Config) -> u32 {
         // SAFETY: a Here is made of a live g; the offset is the patcher's.
         unsafe { highest_frame(config, self.g) }.wrapping_sub(self.frame) as u32
     }
+}
+
+/// The call that returns to an address is in the runtime's or reflect's own functions.
+fn is_between(config: &Config, pc: u32) -> bool {
+    config.between.iter().any(|[start, end]| {
+        let start_low = config.bias.wrapping_add(*start) as u32;
+        let offset = pc.wrapping_sub(1).wrapping_sub(start_low);
+        u64::from(offset) < end.wrapping_sub(*start)
+    })
 }
 
 /// The highest place that a frame can have on a goroutine's stack: frame pointer and return address
