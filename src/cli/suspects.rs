@@ -49,6 +49,9 @@ struct Source {
     line: u32,
 }
 
+/// How often two places were seen in order, and they.
+type Order = (u32, [Source; 2]);
+
 /// A suspects file in use: for one executable, and up to date with it.
 pub struct Suspects {
     path: PathBuf,
@@ -227,7 +230,7 @@ struct Contents {
     /// Those that the executable does not have.
     elsewhere: BTreeMap<Source, u32>,
     /// Pairs that something orders, by return addresses: how often that was seen, and their places.
-    ordered: BTreeMap<[Vaddr; 2], (u32, [Source; 2])>,
+    ordered: BTreeMap<[Vaddr; 2], Order>,
     /// Lines that mean nothing to gocc.
     comments: Vec<String>,
 }
@@ -359,7 +362,7 @@ impl std::fmt::Display for Source {
 }
 
 /// `4a3f10 4a4000 3 main.put /app/cache.go:41 | main.get /app/cache.go:50`
-fn pair_and_order(text: &str) -> Option<([Vaddr; 2], (u32, [Source; 2]))> {
+fn pair_and_order(text: &str) -> Option<([Vaddr; 2], Order)> {
     let address = |word: &str| u64::from_str_radix(word, 16).ok().map(Vaddr);
     let (a, rest) = text.split_once(' ')?;
     let (b, rest) = rest.split_once(' ')?;

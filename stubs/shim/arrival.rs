@@ -122,6 +122,7 @@ unsafe fn state_in(regime: Regime, mark: *mut Mark) -> u32 {
 ///
 /// # Safety
 /// As for `gocc_enter`; the mark lies in the front.
+#[inline(never)]
 unsafe fn wait_for_mark(config: &Config, front: Front, mark: *mut Mark, map: u64) -> u32 {
     const PATIENCE: u64 = 100;
     // SAFETY: the caller's.
@@ -130,7 +131,9 @@ unsafe fn wait_for_mark(config: &Config, front: Front, mark: *mut Mark, map: u64
         // A clock far in the future is none of a mark's: somebody wrote into the ring.
         let age = sys::tsc().abs_diff(read_volatile(&raw const (*mark).record.clock));
         let wait = read_volatile(&raw const (*control).wait_ticks);
-        let patience = if is_being_written(config, map) {
+        // Who wants the same map is most likely waiting for its turn, and in the way of this one then.
+        let is_contended = read_volatile(&raw const (*mark).record.map) == map;
+        let patience = if is_contended || is_being_written(config, map) {
             PATIENCE
         } else {
             1

@@ -187,6 +187,7 @@ impl Entry {
 
     /// # Safety
     /// The entry must be locked, the map live.
+    #[inline(never)]
     pub unsafe fn opponent(&self, arrival: &Arrival<'_>) -> Opponent {
         let goid = arrival.here.goid;
         // SAFETY: the caller's.
@@ -209,8 +210,12 @@ impl Entry {
             if entry.writer == 0 && is_being_written(arrival.config, arrival.map) {
                 return Opponent::Untracked;
             }
+            // Turns are for fairness. Whoever has one may not get a CPU: the others do not wait for ever.
+            let deadline = read_volatile(&raw const (*arrival.mark).deadline);
+            let is_patient = !arrival.is_back || arrival.now < deadline;
             if entry.turn != 0
                 && entry.turn != goid
+                && is_patient
                 && arrival.is_marked(entry.turn, MARK_HELD)
             {
                 return Opponent::Busy;

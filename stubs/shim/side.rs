@@ -42,6 +42,7 @@ impl Here {
     ///
     /// # Safety
     /// `g` must be the running g.
+    #[inline(never)]
     pub unsafe fn place(&self, config: &Config) -> u32 {
         const MOST_BETWEEN: u32 = 4;
         let (mut pc, mut frame) = (self.return_pc, self.frame);
