@@ -35,13 +35,22 @@ pub struct Arrival<'a> {
     pub map: u64,
     pub map_type: u64,
     pub mark: *mut Mark,
-    /// Return address into the code that wants the operation (hunt).
-    pub place: u32,
     pub now: u64,
     /// Read once: what happens to one arrival happens in one epoch.
     pub regime: Regime,
     /// The goroutine was here before, and yielded.
     pub is_back: bool,
+}
+
+impl Arrival<'_> {
+    /// Return address into the code that wants the operation.
+    ///
+    /// # Safety
+    /// The arrival must be the running goroutine's.
+    pub unsafe fn place(&self) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { self.here.place(self.config) }
+    }
 }
 
 /// An operation is about to begin.
@@ -81,15 +90,9 @@ pub unsafe extern "C" fn gocc_enter(
         }
         let is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
-        let place = if regime.gate == GATE_HUNT {
-            here.place(config)
-        } else {
-            here.return_pc
-        };
         arrive(&Arrival {
             config,
             front,
-            place,
             here,
             map,
             map_type,
@@ -122,7 +125,6 @@ unsafe fn state_in(regime: Regime, mark: *mut Mark) -> u32 {
 ///
 /// # Safety
 /// As for `gocc_enter`; the mark lies in the front.
-#[inline(never)]
 unsafe fn wait_for_mark(config: &Config, front: Front, mark: *mut Mark, map: u64) -> u32 {
     const PATIENCE: u64 = 100;
     // SAFETY: the caller's.
@@ -371,6 +373,7 @@ unsafe fn go_inside(arrival: &Arrival<'_>, entry: &Entry) {
 ///
 /// # Safety
 /// As for `gocc_enter`.
+#[inline(never)]
 pub unsafe fn wait_at_the_door(arrival: &Arrival<'_>, ticks: u64, trap: u32) {
     // SAFETY: the mark is this goroutine's.
     unsafe {

@@ -187,7 +187,6 @@ impl Entry {
 
     /// # Safety
     /// The entry must be locked, the map live.
-    #[inline(never)]
     pub unsafe fn opponent(&self, arrival: &Arrival<'_>) -> Opponent {
         let goid = arrival.here.goid;
         // SAFETY: the caller's.

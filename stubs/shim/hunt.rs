@@ -95,7 +95,7 @@ unsafe fn take_down(arrival: &Arrival<'_>, trap: *mut Trap, index: u32) {
 unsafe fn learn(arrival: &Arrival<'_>, caught: bool) {
     // SAFETY: places lie in the front.
     unsafe {
-        let Some(place) = place_of(arrival.front, arrival.place) else {
+        let Some(place) = place_of(arrival.front, arrival.place()) else {
             return;
         };
         let chance = read_volatile(&raw const (*place).chance);
@@ -190,7 +190,7 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         // Only now may others see it.
         (*entry.0).trap = index + 1;
         count(&raw mut (*arrival.front.control()).holds);
-        if let Some(place) = place_of(arrival.front, arrival.place) {
+        if let Some(place) = place_of(arrival.front, arrival.place()) {
             write_volatile(
                 &raw mut (*place).holds,
                 read_volatile(&raw const (*place).holds) + 1,
@@ -241,9 +241,9 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
             let other_op = op_of(access.who);
             let is_near = u64::from(time.wrapping_sub(access.time)) <= window;
             if access.who != 0 && is_near && conflict(access.who, here) {
-                let known = order::near_miss(arrival.front, arrival.place, access.pc);
+                let known = order::near_miss(arrival.front, arrival.place(), access.pc);
                 if known != Known::Ordered {
-                    let (pc, op) = (arrival.place, arrival.here.op);
+                    let (pc, op) = (arrival.place(), arrival.here.op);
                     suspect(arrival.front, pc, access.pc, op, known);
                     suspect(arrival.front, access.pc, pc, other_op, known);
                 }
@@ -252,7 +252,7 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
         let next = entry.next as usize % HISTORY;
         entry.history[next] = Access {
             who: here,
-            pc: arrival.place,
+            pc: arrival.place(),
             time,
         };
         entry.next = (next as u32 + 1) % HISTORY as u32;
@@ -324,7 +324,7 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Choice {
         } else if is_first != arrival.here.goid {
             write_volatile(&raw mut (*control).has_many, 1);
         }
-        let Some(place) = place_of(arrival.front, arrival.place) else {
+        let Some(place) = place_of(arrival.front, arrival.place()) else {
             return Choice::No;
         };
         let visits = read_volatile(&raw const (*place).visits);
@@ -340,7 +340,7 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Choice {
             return Choice::No;
         };
         let seed = read_volatile(&raw const (*control).seed);
-        let drawn = dice(seed, arrival.place, visits) & (CERTAIN - 1);
+        let drawn = dice(seed, arrival.place(), visits) & (CERTAIN - 1);
         if chance >= LEAST_CHANCE && drawn < chance {
             choice
         } else {

@@ -76,7 +76,7 @@ pub unsafe fn remember(arrival: &Arrival<'_>, start: u64) {
         write_volatile(&raw mut (*ended).goid, 0);
         write_volatile(&raw mut (*ended).start, start);
         write_volatile(&raw mut (*ended).end, arrival.now);
-        write_volatile(&raw mut (*ended).pc, arrival.place);
+        write_volatile(&raw mut (*ended).pc, arrival.place());
         AtomicU64::from_ptr(&raw mut (*ended).goid).store(arrival.here.goid, Ordering::Release);
     }
 }
@@ -104,12 +104,12 @@ pub unsafe fn infer(arrival: &Arrival<'_>) {
             let followers = if waited_for.is_some() { FOLLOWERS } else { 0 };
             write_volatile(&raw mut (*mark).after_left, followers);
             if let Some(pc) = waited_for {
-                seen_in_order(arrival.front, pc, arrival.place);
+                seen_in_order(arrival.front, pc, arrival.place());
             }
         } else if left != 0 {
             write_volatile(&raw mut (*mark).after_left, left - 1);
             let after = read_volatile(&raw const (*mark).after);
-            seen_in_order(arrival.front, after, arrival.place);
+            seen_in_order(arrival.front, after, arrival.place());
         }
     }
 }
