@@ -22,7 +22,7 @@ use std::mem::{offset_of, size_of};
 
 /// Frames above the innermost in a mark; while its goroutine is inside the operation the shim follows
 /// the rest itself.
-const MARK_FRAMES: usize = 2;
+const MARK_FRAMES: usize = 3;
 /// Frames above the innermost in a lane's record.
 const RECORD_FRAMES: usize = 4;
 /// A lane looks at the time-stamp counter once in this many records.
