@@ -236,8 +236,11 @@ impl Emitter<'_> {
         asm.code.je(done)?;
         let map = Instruction::with2(Code::Mov_r64_rm64, Register::RDX, check.map)?;
         asm.code.add_instruction(map)?;
-        let return_address = check.range.end.0 & 0xffff_ffff;
-        asm.code.mov(rsi, place(operation) | return_address)?;
+        // Of a PIE, the address at run time; no register but RSP, RBP and R14 matters any more.
+        asm.lea(rsi, check.range.end)?;
+        asm.code.mov(esi, esi)?;
+        asm.code.mov(r11, place(operation))?;
+        asm.code.or(rsi, r11)?;
         self.call_death(&mut asm)?;
         asm.code.set_label(&mut done)?;
         asm.relocated(&[check.instruction])?;
