@@ -54,11 +54,11 @@ const BUDGETS: [Budget; 12] = [
     at_most(OFF, "gocc.exit0_mapassign_fast64", 7, 4),
     at_most(OBSERVE, "gocc.hook_mapaccess2_fast64", 12, 4),
     at_most(OBSERVE, "gocc.exit0_mapaccess2_fast64", 5, 3),
-    at_most(OBSERVE, "gocc.hook_mapassign_fast64", 62, 31),
+    at_most(OBSERVE, "gocc.hook_mapassign_fast64", 69, 34),
     at_most(OBSERVE, "gocc.exit0_mapassign_fast64", 15, 7),
-    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 138, 66),
+    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 145, 69),
     at_most(TRACE, "gocc.exit0_mapaccess2_fast64", 14, 6),
-    at_most(TRACE, "gocc.hook_mapassign_fast64", 135, 66),
+    at_most(TRACE, "gocc.hook_mapassign_fast64", 142, 69),
     at_most(TRACE, "gocc.exit0_mapassign_fast64", 15, 7),
 ];
 
