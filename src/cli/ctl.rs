@@ -49,7 +49,7 @@ pub struct CtlArgs {
     /// Hunt: this close in time is a near miss, as in 100ms
     #[arg(long, value_name = "D", value_parser = duration)]
     window: Option<Duration>,
-    /// Guard: how long an operation waits for its turn, as in 10ms
+    /// Guard: how long an operation waits, as in 10ms
     #[arg(long, value_name = "D", value_parser = duration)]
     wait: Option<Duration>,
     /// Hunt: share of the time for holding operations, %
