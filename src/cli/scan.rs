@@ -15,6 +15,9 @@ use std::process::ExitCode;
 ///
 /// Exit code: 66 when there are findings, 0 when there are none.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  gocc scan --format sarif --output scan.sarif ./...")]
 pub struct ScanArgs {
     /// Files and directories, with everything below them (`./...` means the same as `.`)
     #[arg(value_name = "PATH", default_value = ".")]
