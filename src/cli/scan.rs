@@ -41,16 +41,16 @@ pub struct ScanArgs {
     #[arg(long)]
     pub vendored: bool,
     /// Report findings in generated files, too
-    #[arg(long)]
+    #[arg(hide_short_help = true, long)]
     pub generated: bool,
     /// Leave out the findings of this rule
     #[arg(long, value_name = "RULE", value_delimiter = ',')]
     pub disable: Vec<String>,
-    /// List the rules with their reasons and examples, and do nothing else
+    /// List the rules with their reasons and examples
     #[arg(long)]
     pub rules: bool,
     /// Where the sources lie: SARIF names files relative to it
-    #[arg(long, value_name = "DIR")]
+    #[arg(hide_short_help = true, long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
     #[command(flatten)]
     pub config: ConfigArgs,
