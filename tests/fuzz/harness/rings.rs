@@ -5,7 +5,7 @@ use super::seeds::Seeds;
 use clap::ValueEnum;
 use gocc::analyze::model::Analysis;
 use gocc::analyze::{self, Merger, Options};
-use gocc::report::{self, Format, ReportOptions};
+use gocc::report::{self, Events, Format, ReportOptions};
 use gocc::ring::{Ring, layout};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -79,11 +79,12 @@ pub fn ring_report(seeds: &Seeds, case: &[u8]) -> bool {
         return false;
     };
     let open = || Ring::open(&path);
-    let (Ok(first), Ok(second)) = (open(), open()) else {
+    let (Ok(first), Ok(second), Ok(third)) = (open(), open(), open()) else {
         return false;
     };
     let options = Options::default();
     let _ = analyze::statistics(vec![second], &options);
+    write_events(third, &options);
     match analyze::analyze(vec![first], &options) {
         Ok(analysis) => write_all(&analysis),
         Err(_) => return false,
@@ -118,8 +119,18 @@ fn write_all(analysis: &Analysis) {
         suspects: true,
         ..ReportOptions::default()
     };
-    for format in Format::value_variants() {
+    // Recorded operations are not in a report: `write_events` does those.
+    let formats = Format::value_variants().iter();
+    for format in formats.filter(|format| **format != Format::ParquetEvents) {
         let mut out = Vec::new();
         report::write(analysis, *format, &options, &mut out).expect("memory takes what is written");
+    }
+}
+
+fn write_events(ring: Ring, options: &Options) {
+    let mut events = Events::new(Vec::new()).expect("memory takes what is written");
+    if let Ok(written) = analyze::events(vec![ring], options, &mut events) {
+        written.expect("memory takes what is written");
+        events.finish().expect("memory takes what is written");
     }
 }
