@@ -221,12 +221,6 @@ impl<'a> GoBinary<'a> {
         self.functions.find(names)
     }
 
-    /// C code is linked in: then runtime/cgo is, whose way back into Go is called crosscall2 in every
-    /// version (runtime/cgo/asm_amd64.s).
-    pub fn uses_cgo(&self) -> bool {
-        self.image.needs_libraries() || !self.functions_named("crosscall2").is_empty()
-    }
-
     /// Every function, in address order.
     pub fn functions(&self) -> Box<dyn Iterator<Item = Func<'a>> + '_> {
         Box::new(self.functions.functions())

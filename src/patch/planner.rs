@@ -86,16 +86,19 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
     // The ring's front comes first and the code after it: the front's size is known, the code's is not.
     let next = go.first_moduledata.0 + u64::from(go.layout.moduledata_next);
     let addresses = addresses(base, &shim, Vaddr(next))?;
+    // One pass over the function table: large programs have hundreds of thousands.
+    let names = [&probe::names(go)[..], &FATAL, &[CGO], &shim_config::names()].concat();
+    let functions = go.find_functions(&names);
+    let emitter = Emitter {
+        layout: &go.layout,
+        addresses: &addresses,
+        has_thread_slots: !uses_cgo(go, &functions),
+    };
     let mut code = InjectedCode::new(code_start(base), &shim);
     let entry = code.add("gocc.entry", |at| {
-        Emitter {
-            layout: &go.layout,
-            addresses: &addresses,
-            has_thread_slots: false,
-        }
-        .process_entry(at, go.image.entry())
+        emitter.process_entry(at, go.image.entry())
     })?;
-    let sites = probe::resolve(go);
+    let sites = probe::resolve_among(go, &functions);
     let has = |wanted: fn(ProbeKind) -> bool| {
         let mut found = sites.iter().filter(|site| site.function.is_some());
         found.any(|site| wanted(site.probe.kind))
@@ -106,14 +109,10 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
     }
     let mut planner = SitePlanner {
         go,
-        emitter: Emitter {
-            layout: &go.layout,
-            addresses: &addresses,
-            has_thread_slots: !go.uses_cgo(),
-        },
+        emitter,
         code,
         edits: Vec::new(),
-        fatals: fatal_functions(go),
+        fatals: entries_of(&functions, &FATAL),
     };
     let outcomes = sites
         .iter()
@@ -124,7 +123,7 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
         code, mut edits, ..
     } = planner;
     edits.sort_by_key(|edit| edit.at);
-    let data = InjectedData::build(go, &code, &addresses, options)?;
+    let data = InjectedData::build(go, &functions, &code, &addresses, options)?;
     Ok(PatchPlan {
         edits,
         symbols: symbols(&code, &addresses, &data),
@@ -137,14 +136,24 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
 }
 
 /// The functions that map code calls when its check failed.
-fn fatal_functions(go: &GoBinary<'_>) -> Vec<Vaddr> {
-    let names = [
-        "runtime.fatal",
-        "runtime.throw",
-        "internal/runtime/maps.fatal",
-    ];
-    go.find_functions(&names)
+const FATAL: [&str; 3] = [
+    "runtime.fatal",
+    "runtime.throw",
+    "internal/runtime/maps.fatal",
+];
+
+/// C code's way back into Go: every version's runtime/cgo has it (runtime/cgo/asm_amd64.s).
+const CGO: &str = "crosscall2";
+
+/// C code is linked in.
+fn uses_cgo(go: &GoBinary<'_>, functions: &[Func<'_>]) -> bool {
+    go.image.needs_libraries() || functions.iter().any(|function| function.name == CGO)
+}
+
+fn entries_of(functions: &[Func<'_>], names: &[&str]) -> Vec<Vaddr> {
+    functions
         .iter()
+        .filter(|function| names.contains(&function.name))
         .map(|function| function.entry)
         .collect()
 }
@@ -483,6 +492,7 @@ struct InjectedData {
 impl InjectedData {
     fn build(
         go: &GoBinary<'_>,
+        functions: &[Func<'_>],
         code: &InjectedCode,
         addresses: &Addresses,
         options: &PlanOptions,
@@ -503,7 +513,7 @@ impl InjectedData {
             .iter()
             .map(|offset| moduledata_at.0 + offset)
             .collect();
-        let mut config = shim_config::for_executable(go, options)?;
+        let mut config = shim_config::for_executable(go, functions, options)?;
         config.config = addresses.config.0;
         config.front = addresses.front.0;
         config.relocations = relocations_at;

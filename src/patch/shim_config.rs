@@ -62,28 +62,39 @@ pub fn between() -> Vec<&'static str> {
     [BETWEEN_RUNTIME, BETWEEN_REFLECT].concat()
 }
 
+/// Where the program's own code begins for sure.
+const MAIN: &str = "main.main";
+
+/// The names of the functions that [`for_executable`] wants to know.
+pub fn names() -> Vec<&'static str> {
+    [BETWEEN_RUNTIME, BETWEEN_REFLECT, &[MAIN]].concat()
+}
+
 /// From the first to the last of some functions; empty where the program's own code lies among them.
-fn range_of(go: &GoBinary<'_>, names: &[&str]) -> [u64; 2] {
-    let found = go.find_functions(names);
-    let first = found.iter().map(|function| function.entry.0).min();
-    let last = found.iter().map(|function| function.end.0).max();
+fn range_of(functions: &[Func<'_>], names: &[&str]) -> [u64; 2] {
+    let found = || functions.iter().filter(|f| names.contains(&f.name));
+    let first = found().map(|function| function.entry.0).min();
+    let last = found().map(|function| function.end.0).max();
     let range = [first.unwrap_or(0), last.unwrap_or(0)];
-    let mains = go.functions_named("main.main");
-    let is_among = |function: &Func<'_>| (range[0]..range[1]).contains(&function.entry.0);
-    if mains.iter().any(is_among) {
+    let mut mains = functions.iter().filter(|f| f.name == MAIN);
+    if mains.any(|function| (range[0]..range[1]).contains(&function.entry.0)) {
         return [0; 2];
     }
     range
 }
 
-/// Everything but the addresses of injected things.
-pub fn for_executable(go: &GoBinary<'_>, options: &PlanOptions) -> Result<Config, PlanError> {
+/// Everything but the addresses of injected things. `functions` are those of all [`names`].
+pub fn for_executable(
+    go: &GoBinary<'_>,
+    functions: &[Func<'_>],
+    options: &PlanOptions,
+) -> Result<Config, PlanError> {
     let layout = &go.layout;
     let mut config = Config::new_zeroed();
     config.moduledata = go.first_moduledata.0;
     config.text_start = go.text_start.0;
     config.text_end = go.text_end.0;
-    config.between = [BETWEEN_RUNTIME, BETWEEN_REFLECT].map(|names| range_of(go, names));
+    config.between = [BETWEEN_RUNTIME, BETWEEN_REFLECT].map(|names| range_of(functions, names));
     config.default_gate = options.mode.gate();
     config.default_lane_size = options.ring_size.unwrap_or(0);
     config.g_stack_lo = layout.g_stack_lo;

@@ -16,16 +16,27 @@ pub struct Site<'a> {
     pub function: Option<Func<'a>>,
 }
 
-/// Looks up every probe that applies to this executable's Go version and map implementation.
-pub fn resolve<'a>(go: &GoBinary<'a>) -> Vec<Site<'a>> {
-    let probes: Vec<&'static Probe> = catalogue()
+/// The probes for this executable's Go version and map implementation.
+fn applying(go: &GoBinary<'_>) -> impl Iterator<Item = &'static Probe> {
+    let (minor, map_impl) = (go.version.minor, go.map_impl);
+    catalogue()
         .iter()
-        .filter(|probe| probe.applies_to(go.version.minor, go.map_impl))
-        .collect();
-    let names: Vec<&str> = probes.iter().map(|probe| probe.function).collect();
-    let found = go.find_functions(&names);
-    probes
-        .into_iter()
+        .filter(move |probe| probe.applies_to(minor, map_impl))
+}
+
+/// The names of those probes' functions.
+pub fn names(go: &GoBinary<'_>) -> Vec<&'static str> {
+    applying(go).map(|probe| probe.function).collect()
+}
+
+/// Looks up every probe that applies to this executable.
+pub fn resolve<'a>(go: &GoBinary<'a>) -> Vec<Site<'a>> {
+    resolve_among(go, &go.find_functions(&names(go)))
+}
+
+/// As [`resolve`], among functions that were found already: those of all [`names`].
+pub fn resolve_among<'a>(go: &GoBinary<'a>, found: &[Func<'a>]) -> Vec<Site<'a>> {
+    applying(go)
         .map(|probe| Site {
             probe,
             function: pick(found.iter().filter(|f| f.name == probe.function)),
