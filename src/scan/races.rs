@@ -77,12 +77,7 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
         } else {
             Confidence::Medium
         };
-    // The side that writes comes first: it is what has to change.
-    let (a, b) = if !a.operation.writes() && b.operation.writes() {
-        (b, a)
-    } else {
-        (a, b)
-    };
+    let (a, b) = writer_first((a, a.operation), (b, b.operation));
     Found {
         rule,
         confidence: confidence.min(rule.confidence),
@@ -90,6 +85,15 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
         map_type: sim.type_name(a.object),
         sides: vec![side(sim, a), side(sim, b)],
         because: reasons(sim, a, b),
+    }
+}
+
+/// The side that writes comes first: it is what has to change.
+pub(super) fn writer_first<T>(a: (T, Operation), b: (T, Operation)) -> (T, T) {
+    if !a.1.writes() && b.1.writes() {
+        (b.0, a.0)
+    } else {
+        (a.0, b.0)
     }
 }
 

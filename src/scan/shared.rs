@@ -278,11 +278,7 @@ fn pair(
     b: &Touch,
     because: Vec<String>,
 ) -> Found {
-    let (a, b) = if !a.operation.writes() && b.operation.writes() {
-        (b, a)
-    } else {
-        (a, b)
-    };
+    let (a, b) = races::writer_first((a, a.operation), (b, b.operation));
     Found {
         rule,
         confidence: confidence.min(rule.confidence),

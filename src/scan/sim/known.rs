@@ -149,6 +149,14 @@ impl<'p> Sim<'p> {
         Value::object(ty, object)
     }
 
+    /// The function that an object is, if it is one: it is called from here on.
+    fn function_called(&mut self, object: ObjId) -> Option<Code<'p>> {
+        let found = self.obj(object)?;
+        let code = found.code.clone()?;
+        found.called = true;
+        Some(code)
+    }
+
     /// Values that go to code that is not known: functions among them may be called there.
     pub(super) fn given_away(&mut self, args: &[Value], place: Place) {
         for arg in args {
@@ -331,13 +339,9 @@ impl<'p> Sim<'p> {
     fn start_args(&mut self, args: &[Value], place: Place, how: &'static str, done: Option<ObjId>) {
         for arg in args {
             for object in arg.objs.clone() {
-                let Some(found) = self.obj(object) else {
+                let Some(code) = self.function_called(object) else {
                     continue;
                 };
-                let Some(code) = found.code.clone() else {
-                    continue;
-                };
-                found.called = true;
                 let symbols = self.symbols_for(&code);
                 self.start_with(code, symbols, place, how, false, done);
             }
@@ -481,13 +485,9 @@ impl<'p> Sim<'p> {
         self.hold(once, Mode::Exclusive, place);
         for arg in args {
             for object in arg.objs.clone() {
-                let Some(found) = self.obj(object) else {
+                let Some(code) = self.function_called(object) else {
                     continue;
                 };
-                let Some(code) = found.code.clone() else {
-                    continue;
-                };
-                found.called = true;
                 self.call_code(code, Vec::new(), place);
             }
         }
@@ -573,13 +573,9 @@ impl<'p> Sim<'p> {
                 let value = self.element(map, None, &any);
                 for arg in args {
                     for object in arg.objs.clone() {
-                        let Some(found) = self.obj(object) else {
+                        let Some(code) = self.function_called(object) else {
                             continue;
                         };
-                        let Some(code) = found.code.clone() else {
-                            continue;
-                        };
-                        found.called = true;
                         self.call_code(code, vec![Value::unknown(), value.clone()], place);
                     }
                 }
@@ -592,13 +588,9 @@ impl<'p> Sim<'p> {
     /// t.Run: a parallel subtest runs when its parent is done, with the other ones.
     fn subtest(&mut self, args: &[Value], place: Place) -> Vec<Value> {
         for object in args.iter().flat_map(|arg| arg.objs.clone()) {
-            let Some(found) = self.obj(object) else {
+            let Some(code) = self.function_called(object) else {
                 continue;
             };
-            let Some(code) = found.code.clone() else {
-                continue;
-            };
-            found.called = true;
             let symbols = self.symbols_for(&code);
             match &code {
                 Code::Literal(literal, _) if is_parallel(literal) => {

@@ -629,16 +629,14 @@ impl<'p> Sim<'p> {
             }
             self.bind(frame, alias, value);
         }
-        match self.block(frame, &case.body) {
-            // `break` leaves the switch only.
-            Flow::Stop
-                if case
-                    .body
-                    .last()
-                    .is_some_and(|last| matches!(last.kind, StmtKind::Break)) =>
-            {
-                Flow::Next
-            }
+        self.case_body(frame, &case.body)
+    }
+
+    /// A `break` at its end leaves the switch or select only.
+    fn case_body(&mut self, frame: &mut Frame<'p>, body: &'p Block) -> Flow {
+        let breaks = |last: &Stmt| matches!(last.kind, StmtKind::Break);
+        match self.block(frame, body) {
+            Flow::Stop if body.last().is_some_and(breaks) => Flow::Next,
             flow => flow,
         }
     }
@@ -655,17 +653,7 @@ impl<'p> Sim<'p> {
                 if let Some(communication) = &case.communication {
                     sim.statement(frame, communication);
                 }
-                match sim.block(frame, &case.body) {
-                    Flow::Stop
-                        if case
-                            .body
-                            .last()
-                            .is_some_and(|last| matches!(last.kind, StmtKind::Break)) =>
-                    {
-                        Flow::Next
-                    }
-                    flow => flow,
-                }
+                sim.case_body(frame, &case.body)
             });
             if flow == Flow::Next {
                 going_on.push((begin, self.now()));
