@@ -5,9 +5,9 @@ mod common;
 
 use anyhow::{Context, ensure};
 use common::fixture::skip;
-use common::{Fixture, Outcome, Program, Rings, fixture, patch, sample_versions};
+use common::{Both, Outcome, Program, Rings, both, fixture, sample_versions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const VERSIONS: &[&str] = &["1.18", "1.23", "1.27"];
@@ -31,26 +31,6 @@ const WAYS: &[&str] = &[
     "env",
     "child",
 ];
-
-/// A fixture with its patched copy.
-struct Both {
-    fixture: Fixture,
-    patched: PathBuf,
-    _place: tempfile::TempDir,
-}
-
-fn both(name: &str, version: &str, variant: &str) -> anyhow::Result<Option<Both>> {
-    let Some(fixture) = fixture(name, version, variant)? else {
-        return Ok(None);
-    };
-    let place = tempfile::tempdir()?;
-    let patched = patch(&fixture, place.path())?;
-    Ok(Some(Both {
-        fixture,
-        patched,
-        _place: place,
-    }))
-}
 
 /// Hexadecimal numbers, thread and goroutine states that differ between any two runs, made equal.
 /// The names of functions, files and lines stay.

@@ -125,6 +125,13 @@ fn walk_through_modes(
     Ok(changes)
 }
 
+/// Records that a ring's lanes have taken so far.
+fn committed(ring: &Path) -> anyhow::Result<u64> {
+    let ring = Ring::open(ring)?;
+    let lanes = ring.lanes().collect::<Result<Vec<_>, _>>()?;
+    Ok(lanes.iter().map(|lane| lane.loss().committed).sum())
+}
+
 /// A change of the mode is in force within a second, whatever the mode was before.
 #[test]
 fn a_change_is_in_force_within_a_second() -> anyhow::Result<()> {
@@ -139,11 +146,7 @@ fn a_change_is_in_force_within_a_second() -> anyhow::Result<()> {
         .limit(LIMIT)
         .start()?;
     let ring = ring_of(&rings)?;
-    let traced = || -> anyhow::Result<u64> {
-        let ring = Ring::open(&ring)?;
-        let lanes = ring.lanes().collect::<Result<Vec<_>, _>>()?;
-        Ok(lanes.iter().map(|lane| lane.loss().committed).sum())
-    };
+    let traced = || committed(&ring);
     for mode in ["guard", "hunt", "block", "off"] {
         let changed = ctl(&ring, &["--mode", mode])?;
         ensure!(changed.status.success(), "{}", changed.tail());
@@ -175,11 +178,7 @@ fn recorded_operations_follow_the_rate() -> anyhow::Result<()> {
         .limit(LIMIT)
         .start()?;
     let ring = ring_of(&rings)?;
-    let recorded = || -> anyhow::Result<u64> {
-        let ring = Ring::open(&ring)?;
-        let lanes = ring.lanes().collect::<Result<Vec<_>, _>>()?;
-        Ok(lanes.iter().map(|lane| lane.loss().committed).sum())
-    };
+    let recorded = || committed(&ring);
     for target in [2000, 200] {
         let changed = ctl(&ring, &["--rate", &target.to_string()])?;
         ensure!(changed.status.success(), "{}", changed.tail());

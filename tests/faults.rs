@@ -9,7 +9,7 @@ mod common;
 
 use anyhow::{Context, ensure};
 use common::fixture::skip;
-use common::{Fixture, Outcome, Program, Rings, fixture, patch};
+use common::{Both, Outcome, Program, Rings, both};
 use gocc::ring::layout;
 use std::fs;
 use std::io::Write as _;
@@ -22,23 +22,8 @@ use std::time::{Duration, Instant};
 const MODES: [&str; 2] = ["observe", "trace"];
 const LONG: Duration = Duration::from_secs(240);
 
-struct Both {
-    fixture: Fixture,
-    patched: PathBuf,
-    place: tempfile::TempDir,
-}
-
-fn both(version: &str, variant: &str) -> anyhow::Result<Option<Both>> {
-    let Some(fixture) = fixture("faults", version, variant)? else {
-        return Ok(None);
-    };
-    let place = tempfile::tempdir()?;
-    let patched = patch(&fixture, place.path())?;
-    Ok(Some(Both {
-        fixture,
-        patched,
-        place,
-    }))
+fn faults(version: &str, variant: &str) -> anyhow::Result<Option<Both>> {
+    both("faults", version, variant)
 }
 
 fn is_root() -> bool {
@@ -74,7 +59,7 @@ fn same_by_shell(both: &Both, script: &str) -> anyhow::Result<Vec<(Outcome, Outc
 }
 
 fn ways(version: &str, variant: &str, scripts: &[&str]) -> anyhow::Result<()> {
-    let Some(both) = both(version, variant)? else {
+    let Some(both) = faults(version, variant)? else {
         return Ok(());
     };
     for script in scripts {
@@ -127,7 +112,7 @@ fn forks_and_crashes_in_c() -> anyhow::Result<()> {
 /// Out of memory: the runtime dies of it with the same words, whatever the limit is.
 #[test]
 fn out_of_memory() -> anyhow::Result<()> {
-    let Some(both) = both("1.27", "static")? else {
+    let Some(both) = faults("1.27", "static")? else {
         return Ok(());
     };
     for (before, after) in same_by_shell(&both, "ulimit -v 3000000; exec PROGRAM memory")? {
@@ -146,7 +131,7 @@ fn out_of_memory() -> anyhow::Result<()> {
 /// What another process may do to a ring that is being written, and to its directory.
 #[test]
 fn the_ring_is_taken_away() -> anyhow::Result<()> {
-    let Some(both) = both("1.27", "static")? else {
+    let Some(both) = faults("1.27", "static")? else {
         return Ok(());
     };
     type Deed = fn(&Path, &Path) -> std::io::Result<()>;
@@ -244,7 +229,7 @@ fn first_ring(place: &Path) -> anyhow::Result<PathBuf> {
 /// A system call that hooks need fails with EPERM, as in a container: dormant, one line, and the program runs.
 #[test]
 fn without_system_calls() -> anyhow::Result<()> {
-    let Some(both) = both("1.27", "static")? else {
+    let Some(both) = faults("1.27", "static")? else {
         return Ok(());
     };
     for (what, number) in [
@@ -326,7 +311,7 @@ fn in_a_chroot_without_proc() -> anyhow::Result<()> {
         return skip("a chroot: only root may make one");
     }
     for (version, variant) in [("1.18", "static"), ("1.27", "static")] {
-        let Some(both) = both(version, variant)? else {
+        let Some(both) = faults(version, variant)? else {
             continue;
         };
         let root = both.place.path().join("root");
@@ -371,7 +356,7 @@ fn with_file_capabilities() -> anyhow::Result<()> {
     if !is_root() {
         return skip("file capabilities: only root may set them");
     }
-    let Some(both) = both("1.27", "static")? else {
+    let Some(both) = faults("1.27", "static")? else {
         return Ok(());
     };
     let set = Program::new("setcap")
@@ -410,7 +395,7 @@ fn with_file_capabilities() -> anyhow::Result<()> {
 /// believed. `GOCC_KILLS` says how often.
 #[test]
 fn killed_at_any_moment() -> anyhow::Result<()> {
-    let Some(both) = both("1.27", "static")? else {
+    let Some(both) = faults("1.27", "static")? else {
         return Ok(());
     };
     let kills: u32 = std::env::var("GOCC_KILLS")
@@ -466,7 +451,7 @@ fn gdb_attaches_and_reads_a_core() -> anyhow::Result<()> {
     if Program::new("gdb").arg("--version").run().is_err() {
         return skip("gdb is not installed");
     }
-    let Some(both) = both("1.27", "static")? else {
+    let Some(both) = faults("1.27", "static")? else {
         return Ok(());
     };
     let rings = Rings::new()?;

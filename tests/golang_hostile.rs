@@ -7,27 +7,14 @@
 )]
 
 mod golang_support;
+#[path = "common/random.rs"]
+mod random;
 
 use gocc::golang::GoBinary;
 use gocc::image::{Image, Vaddr};
 use golang_support::{EXTERNAL_PIE, Flavour, PLAIN, Untested, VERSIONS, build};
+use random::Random;
 use std::ops::Range;
-
-/// xorshift64: the same sequence on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-}
 
 /// Asks everything there is to ask. True if the executable was accepted.
 fn exercise(bytes: Vec<u8>, random: &mut Random) -> bool {

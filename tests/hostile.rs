@@ -17,6 +17,7 @@ mod harness;
 use anyhow::ensure;
 use common::fixture::repository;
 use common::gocc::GOCC;
+use common::random::Random;
 use common::{Program, Rings, fixture, patch};
 use harness::{Part, Seeds};
 use std::path::Path;
@@ -25,22 +26,10 @@ use std::time::Duration;
 /// Longer than any case may take of the CPU: on a busy machine, the clock on the wall says little.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// xorshift64: the same sequence on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// A case with one to eight edits.
-    fn case(&mut self) -> Vec<u8> {
-        let size = 1 + 13 * (1 + self.next() as usize % 8);
-        (0..size).map(|_| (self.next() >> 24) as u8).collect()
-    }
+/// A case with one to eight edits.
+fn case(random: &mut Random) -> Vec<u8> {
+    let size = 1 + 13 * (1 + random.next() as usize % 8);
+    (0..size).map(|_| (random.next() >> 24) as u8).collect()
 }
 
 /// A number from the environment, for long runs with other sequences.
@@ -83,7 +72,7 @@ fn attack(
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ number("GOCC_HOSTILE_SEED", 0));
     let mut cases = regressions(target)?;
     let count = count * number("GOCC_HOSTILE_ROUNDS", 1) as usize;
-    cases.extend((0..count).map(|_| random.case()));
+    cases.extend((0..count).map(|_| case(&mut random)));
     let (mut accepted, mut refused) = (0, 0);
     for case in &cases {
         let start = cpu_time();

@@ -1,6 +1,6 @@
 //! Patching a fixture, running it with a ring directory of its own, and what gocc says of the rings.
 
-use super::fixture::{Fixture, MarkedLine};
+use super::fixture::{Fixture, MarkedLine, fixture};
 use super::process::{Outcome, Program};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -46,6 +46,33 @@ pub fn patch_with(input: &Path, directory: &Path, options: &[&str]) -> anyhow::R
         outcome.tail()
     );
     Ok(output)
+}
+
+/// A fixture with its patched copy.
+pub struct Both {
+    /// The fixture.
+    pub fixture: Fixture,
+    /// The copy.
+    pub patched: PathBuf,
+    /// Where the copy lies.
+    pub place: tempfile::TempDir,
+}
+
+/// A fixture, built and patched. `None` as for [`fixture`].
+///
+/// # Errors
+/// When it does not build, or gocc-patch fails.
+pub fn both(name: &str, version: &str, variant: &str) -> anyhow::Result<Option<Both>> {
+    let Some(fixture) = fixture(name, version, variant)? else {
+        return Ok(None);
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    Ok(Some(Both {
+        fixture,
+        patched,
+        place,
+    }))
 }
 
 /// A ring directory for one run.

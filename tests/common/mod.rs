@@ -7,7 +7,8 @@
 pub mod fixture;
 pub mod gocc;
 pub mod process;
+pub mod random;
 
 pub use fixture::{Fixture, fixture, sample_versions, toolchain};
-pub use gocc::{Ends, Finding, Report, Rings, Stats, patch, patch_with};
+pub use gocc::{Both, Ends, Finding, Report, Rings, Stats, both, patch, patch_with};
 pub use process::{Outcome, Program};

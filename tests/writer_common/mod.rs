@@ -140,8 +140,10 @@ pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// Runs a program and demands that it succeeds.
+/// Runs a program and demands that it succeeds. If it is a patched one, its ring goes away with it.
 pub fn run(command: &mut Command) -> Output {
+    let rings = tempfile::tempdir().unwrap();
+    command.env("GOCC", format!("dir={}", rings.path().display()));
     let output = loop {
         match command.output() {
             // Another test's child holds the file it has just written, until it calls exec itself.
