@@ -16,7 +16,8 @@
 //!    segments. The result is a [`patch::plan::PatchPlan`], plain data; only then is a file written,
 //!    and read back by a second disassembler.
 //! 5. [`ring`] is the shared-memory format and its reader, for live and dead processes.
-//! 6. [`analyze`] makes findings out of a ring; [`report`] prints them.
+//! 6. [`analyze`] makes findings out of a ring; [`report`] prints them. [`profile`] reads and writes pprof
+//!    files, for both.
 //! 7. [`config`] reads `gocc.toml` and says what becomes of findings.
 //! 8. [`scan`] finds the same mistakes in Go source, for the same findings model.
 //! 9. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
