@@ -5,12 +5,14 @@
 mod writer_common;
 
 use gocc::golang::GoBinary;
-use gocc::image::{Image, Vaddr};
+use gocc::image::{FileOffset, Image, Vaddr};
 use gocc::patch::note;
-use gocc::patch::plan::PatchPlan;
+use gocc::patch::plan::{Edit, PatchPlan};
 use gocc::patch::unpatch::{UnpatchError, unpatch};
 use gocc::patch::verify::{VerifyError, verify, verify_image};
-use gocc::patch::write::{FileError, LayoutError, WriteError, WriteOptions, WriteReport, write};
+use gocc::patch::write::{
+    FileError, InputHash, LayoutError, WriteError, WriteOptions, WriteReport, draft, write,
+};
 use sha2::{Digest, Sha256};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -252,6 +254,41 @@ fn verify_spoiled(spoil: impl Fn(&PatchPlan, &Image, &mut Vec<u8>)) -> VerifyErr
     let mut bytes = written.data().to_vec();
     spoil(&plan, &written, &mut bytes);
     verify_image(&go, &plan, &Image::from_bytes(bytes).unwrap()).unwrap_err()
+}
+
+/// The writer says how far the output is final, so that it can be checked meanwhile: also with an
+/// edit across the boundary between two pieces that are copied one after the other.
+#[test]
+fn what_the_writer_calls_final_stays() {
+    let dir = scratch();
+    let boundary = 256 << 10;
+    for flavour in FLAVOURS {
+        let image = Image::open(&build("local", flavour)).unwrap();
+        let mut plan = harmless_plan(&image);
+        let old = image.data()[boundary - 3..][..6].to_vec();
+        plan.edits.push(Edit {
+            at: image.vaddr_of(FileOffset(boundary as u64 - 3)).unwrap(),
+            new: old.iter().map(|byte| !byte).collect(),
+            old,
+            purpose: "across a boundary".to_owned(),
+        });
+        plan.edits.sort_by_key(|edit| edit.at);
+
+        let output = dir.path().join(flavour.name);
+        let mut seen = Vec::new();
+        let hash = InputHash::start(&image);
+        let written = draft(&image, &plan, &output, hash, |end, read| {
+            let from = seen.len();
+            seen.resize(usize::try_from(end).unwrap(), 0);
+            read(from as u64, &mut seen[from..]).unwrap();
+        });
+        written.unwrap().publish().unwrap();
+        assert_eq!(seen.len(), image.data().len());
+        assert!(
+            seen == fs::read(&output).unwrap()[..seen.len()],
+            "{flavour:?}"
+        );
+    }
 }
 
 fn put(image: &Image, bytes: &mut [u8], at: u64, new: &[u8]) {

@@ -3,7 +3,7 @@
 //! [`planner`] decides everything: it decodes the sites ([`decode`]), emits the hooks ([`hooks`],
 //! through [`asm`]) beside the [`shim`], describes them to Go's runtime ([`moduledata`]) and puts it all
 //! into a [`plan::PatchPlan`]. [`write`] carries the plan out and decides nothing; [`verify`] reads
-//! the result back with another disassembler.
+//! the result back, its bytes as they are written and its code with another disassembler.
 
 mod addresses;
 mod asm;
@@ -23,6 +23,7 @@ pub mod space;
 mod summary;
 pub mod unpatch;
 pub mod verify;
+pub mod verify_bytes;
 mod verify_code;
 mod verify_elf;
 mod walk;
@@ -41,6 +42,7 @@ use crate::image::{Image, ImageError};
 use planner::{PlanError, PlanOptions};
 use std::path::PathBuf;
 use verify::VerifyError;
+use verify_bytes::Comparison;
 use write::{InputHash, WriteError};
 
 /// Why a file was not patched.
@@ -122,9 +124,14 @@ pub fn patch_file(request: &PatchRequest) -> Result<PatchSummary, PatchError> {
             source,
         })?;
     }
-    let draft = write::draft(&image, &plan, &request.output, hash)?;
-    if request.verify {
-        let verified = verify::verify(&go, &plan, draft.path());
+    let mut comparison = request.verify.then(|| Comparison::new(&image, &plan));
+    let draft = write::draft(&image, &plan, &request.output, hash, |end, read| {
+        if let Some(comparison) = &mut comparison {
+            comparison.advance(end, read);
+        }
+    })?;
+    if let Some(comparison) = comparison {
+        let verified = verify::finish(&go, &plan, draft.path(), comparison);
         verified.map_err(|source| PatchError::Verify {
             path: path(),
             source,

@@ -68,7 +68,7 @@ pub fn unpatch(patched: &Image, output: &Path) -> Result<Note, UnpatchError> {
     }
     // From here on the ranges lie inside of what is kept, and restoring them gives the original.
     let pending = Pending::create(patched.path(), output, note.input_size)?;
-    pending.copy_start(patched.path(), kept)?;
+    pending.write(0, kept)?;
     for (at, old) in &ranges {
         pending.write(at.0, old)?;
     }

@@ -8,15 +8,15 @@
 //! 3. Every edit of code is a jump to the start of an instruction of a trampoline, and every jump
 //!    out of a trampoline goes to the start of an instruction of a Go function.
 
-use super::elf_out::{EHDR_SIZE, Headers, PHDR_SIZE, slice};
+use super::elf_out::{Headers, slice};
 use super::plan::PatchPlan;
+use super::verify_bytes::Comparison;
 use super::verify_code::{self, CodeError};
 use super::verify_elf::{self, ElfError};
 use crate::golang::GoBinary;
 use crate::image::{FileOffset, Image, ImageError, Vaddr};
 use serde::Serialize;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// What is wrong with an output.
@@ -25,6 +25,9 @@ pub enum VerifyError {
     /// It cannot be opened as an executable.
     #[error("the output cannot be read back")]
     Unreadable(#[from] ImageError),
+    /// A part of it cannot be read back.
+    #[error("the output cannot be read back")]
+    Unread(#[source] std::io::Error),
     /// It is shorter than the input.
     #[error("the output has {output} bytes, less than the input's {input}")]
     Short {
@@ -81,154 +84,52 @@ pub fn verify(
     plan: &PatchPlan,
     output: &Path,
 ) -> Result<VerifyReport, VerifyError> {
+    finish(go, plan, output, Comparison::new(go.image, plan))
+}
+
+/// As [`verify`], where a part of the output was compared while it was written.
+///
+/// # Errors
+/// As [`verify`].
+pub fn finish(
+    go: &GoBinary<'_>,
+    plan: &PatchPlan,
+    output: &Path,
+    comparison: Comparison<'_>,
+) -> Result<VerifyReport, VerifyError> {
     let output = Image::open(output)?;
-    verify_image(go, plan, &output)
+    check(go, plan, &output, comparison)
 }
 
 /// As [`verify`], on an open output.
+///
+/// # Errors
+/// As [`verify`].
 pub fn verify_image(
     go: &GoBinary<'_>,
     plan: &PatchPlan,
     output: &Image,
 ) -> Result<VerifyReport, VerifyError> {
-    let input = go.image;
-    let headers = Headers::parse(output.data()).map_err(ElfError::from)?;
-    let changed = planned_changes(input, plan, &headers)?;
-    std::thread::scope(|scope| {
-        let bytes = scope.spawn(|| compare(input, output, &changed));
-        verify_elf::check(input, plan, output, &headers)?;
-        let checked = verify_code::check(go, plan, output)?;
-        bytes
-            .join()
-            .unwrap_or_else(|e| std::panic::resume_unwind(e))?;
-        Ok(VerifyReport {
-            edits: plan.edits.len(),
-            ..checked
-        })
-    })
+    check(go, plan, output, Comparison::new(go.image, plan))
 }
 
-/// A range of the input that the plan changes; `None` for headers, which are checked otherwise.
-struct Change<'a> {
-    start: usize,
-    end: usize,
-    edit: Option<&'a super::plan::Edit>,
-}
-
-/// Every range of the input that may differ, ascending.
-fn planned_changes<'a>(
-    input: &Image,
-    plan: &'a PatchPlan,
-    output: &Headers,
-) -> Result<Vec<Change<'a>>, VerifyError> {
-    let header = |start: u64, len: u64| {
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        Change {
-            start,
-            end: start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)),
-            edit: None,
-        }
-    };
-    let mut changes = vec![header(0, EHDR_SIZE)];
-    let table_at = output.ehdr.phoff.get();
-    if table_at < input.data().len() as u64 {
-        changes.push(header(table_at, output.phdrs.len() as u64 * PHDR_SIZE));
-    }
-    for edit in &plan.edits {
-        let missing = || VerifyError::Edit {
-            at: edit.at,
-            purpose: edit.purpose.clone(),
-        };
-        let start = input.offset_of(edit.at).ok_or_else(missing)?;
-        changes.push(Change {
-            edit: Some(edit),
-            ..header(start.0, edit.new.len() as u64)
-        });
-    }
-    changes.sort_by_key(|change| change.start);
-    Ok(changes)
-}
-
-/// Compares everything outside of the planned changes, and the edits.
-fn compare(input: &Image, output: &Image, changes: &[Change<'_>]) -> Result<(), VerifyError> {
-    let (len, output_len) = (input.data().len(), output.data().len());
-    if output_len < len {
-        return Err(VerifyError::Short {
-            output: output_len as u64,
-            input: len as u64,
-        });
-    }
-    let mut files = Files::new(input, output);
-    let mut at = 0;
-    for change in changes {
-        files.same(at, change.start)?;
-        if let Some(edit) = change.edit
-            && slice(output.data(), change.start as u64, edit.new.len() as u64)
-                != Some(edit.new.as_slice())
-        {
-            return Err(VerifyError::Edit {
-                at: edit.at,
-                purpose: edit.purpose.clone(),
-            });
-        }
-        at = change.end;
-    }
-    files.same(at, len)
-}
-
-/// Bytes compared at once: small enough to stay in a core's cache.
-const CHUNK: usize = 256 << 10;
-
-/// The two files side by side. The input's pages are in memory, since it was just hashed; the
-/// output is read piece by piece, so that it does not have to be.
-struct Files<'a> {
-    input: &'a [u8],
-    output: &'a [u8],
-    output_file: Option<File>,
-    buffer: Vec<u8>,
-}
-
-impl<'a> Files<'a> {
-    fn new(input: &'a Image, output: &'a Image) -> Files<'a> {
-        Files {
-            input: input.data(),
-            output: output.data(),
-            output_file: File::open(output.path()).ok(),
-            buffer: vec![0; CHUNK],
-        }
-    }
-
-    /// Both reach to `end`; `start` may lie behind it where ranges touch.
-    fn same(&mut self, start: usize, end: usize) -> Result<(), VerifyError> {
-        let mut next = start;
-        while next < end {
-            let at = next;
-            // Up to a multiple of the size: the kernel copies aligned bytes several times faster.
-            next = (at - at % CHUNK + CHUNK).min(end);
-            let old = self.input.get(at..next).unwrap_or_default();
-            let new = self.output_at(at, next);
-            if old == new {
-                continue;
-            }
-            let differing = old.iter().zip(new).position(|(old, new)| old != new);
-            let at_byte = differing.unwrap_or(old.len().min(new.len()));
-            let byte = |bytes: &[u8]| bytes.get(at_byte).copied().unwrap_or_default();
-            return Err(VerifyError::Unplanned {
-                at: FileOffset((at + at_byte) as u64),
-                old: byte(old),
-                new: byte(new),
-            });
-        }
+fn check(
+    go: &GoBinary<'_>,
+    plan: &PatchPlan,
+    output: &Image,
+    comparison: Comparison<'_>,
+) -> Result<VerifyReport, VerifyError> {
+    let bytes = output.data();
+    let headers = Headers::parse(bytes).map_err(ElfError::from)?;
+    comparison.finish(bytes.len() as u64, &|at, buffer| {
+        let piece = slice(bytes, at, buffer.len() as u64);
+        buffer.copy_from_slice(piece.ok_or(ErrorKind::UnexpectedEof)?);
         Ok(())
-    }
-
-    /// A piece of the output of at most [`CHUNK`] bytes: from its file where it has one.
-    fn output_at(&mut self, at: usize, end: usize) -> &[u8] {
-        if let (Some(file), Some(buffer)) = (&self.output_file, self.buffer.get_mut(..end - at))
-            && file.read_exact_at(buffer, at as u64).is_ok()
-        {
-            return buffer;
-        }
-        self.output.get(at..end).unwrap_or_default()
-    }
+    })?;
+    verify_elf::check(go.image, plan, output, &headers)?;
+    let checked = verify_code::check(go, plan, output)?;
+    Ok(VerifyReport {
+        edits: plan.edits.len(),
+        ..checked
+    })
 }

@@ -3,6 +3,7 @@
 
 use super::plan::PatchPlan;
 use super::space::TableHome;
+use super::verify_bytes::Read;
 use super::write_file::Pending;
 use super::write_layout::{Layout, lay_out};
 use crate::image::Image;
@@ -93,11 +94,12 @@ pub fn write(
 ) -> Result<WriteReport, WriteError> {
     let hash = options.input_sha256.map(InputHash::known);
     let hash = hash.unwrap_or_else(|| InputHash::start(image));
-    draft(image, plan, output, hash)?.publish()
+    draft(image, plan, output, hash, |_, _| {})?.publish()
 }
 
 /// As [`write`], under a temporary name beside the output. The input's hash is better started
-/// early: it takes as long as the copy.
+/// early: it takes longer than the copy. `written` is told how far the output is final, from its
+/// start, and how to read it back.
 ///
 /// # Errors
 /// As [`write`].
@@ -106,10 +108,11 @@ pub fn draft(
     plan: &PatchPlan,
     output: &Path,
     hash: InputHash,
+    written: impl FnMut(u64, Read<'_>),
 ) -> Result<Draft, WriteError> {
     let layout = lay_out(image.data(), plan)?;
     let pending = Pending::create(image.path(), output, layout.file_size)?;
-    fill(&pending, image, &layout)?;
+    fill(&pending, image, &layout, written)?;
     Ok(Draft {
         pending,
         hash,
@@ -120,10 +123,34 @@ pub fn draft(
     })
 }
 
-fn fill(pending: &Pending, image: &Image, layout: &Layout<'_>) -> Result<(), FileError> {
-    pending.copy_start(image.path(), image.data())?;
-    layout
-        .pieces
-        .iter()
-        .try_for_each(|piece| pending.write(piece.at, &piece.bytes))
+/// Bytes copied at once: small enough to be read back from a core's cache.
+const CHUNK: u64 = 256 << 10;
+
+/// Copies the input and writes the pieces over it, from the start to the end.
+fn fill(
+    pending: &Pending,
+    image: &Image,
+    layout: &Layout<'_>,
+    mut written: impl FnMut(u64, Read<'_>),
+) -> Result<(), FileError> {
+    let shared = pending.share(image.path(), image.data().len() as u64)?;
+    let read = |at, buffer: &mut [u8]| pending.read(at, buffer);
+    let mut pieces = layout.pieces.iter().peekable();
+    for (at, chunk) in (0..)
+        .step_by(CHUNK as usize)
+        .zip(image.data().chunks(CHUNK as usize))
+    {
+        if !shared {
+            pending.write(at, chunk)?;
+        }
+        let copied = at + chunk.len() as u64;
+        while let Some(piece) = pieces.next_if(|piece| piece.end() <= copied) {
+            pending.write(piece.at, &piece.bytes)?;
+        }
+        written(
+            pieces.peek().map_or(copied, |next| next.at.min(copied)),
+            &read,
+        );
+    }
+    pieces.try_for_each(|piece| pending.write(piece.at, &piece.bytes))
 }

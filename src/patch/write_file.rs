@@ -1,7 +1,7 @@
 //! A whole file or none: the output grows under a temporary name in its own directory and takes
 //! its real name when it is complete.
 
-use rustix::fs::copy_file_range;
+use rustix::fs::ioctl_ficlone;
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -87,16 +87,23 @@ impl Pending {
             .map_err(|source| self.error(source))
     }
 
-    /// Copies the start of the input: `data` is its contents, used where the kernel cannot copy
-    /// between the files itself.
-    pub fn copy_start(&self, input: &Path, data: &[u8]) -> Result<(), FileError> {
-        let copied = File::open(input).map_or(0, |from| {
-            copy_in_kernel(&from, self.file.as_file(), data.len())
+    /// Reads bytes back.
+    pub fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.as_file().read_exact_at(buffer, at)
+    }
+
+    /// Lets the output share the input's blocks, `size` bytes, where the file system can do that
+    /// (ioctl_ficlone(2): btrfs, XFS). The output keeps its own size.
+    pub fn share(&self, input: &Path, size: u64) -> Result<bool, FileError> {
+        let to = self.file.as_file();
+        let whole = to.metadata().map_err(|source| self.error(source))?.len();
+        let shared = File::open(input).is_ok_and(|from| {
+            from.metadata().is_ok_and(|m| m.len() == size) && ioctl_ficlone(to, &from).is_ok()
         });
-        match data.get(copied..) {
-            Some(rest) if !rest.is_empty() => self.write(copied as u64, rest),
-            _ => Ok(()),
+        if shared {
+            to.set_len(whole).map_err(|source| self.error(source))?;
         }
+        Ok(shared)
     }
 
     /// Gives the file its name, replacing a file of that name.
@@ -132,16 +139,4 @@ fn check_paths(input: &Path, output: &Path) -> Result<u32, FileError> {
         Ok(to) if !to.is_file() => Err(FileError::NotRegular { path }),
         _ => Ok(from.mode()),
     }
-}
-
-/// Copies up to `len` bytes without passing them through this process; how many it copied.
-fn copy_in_kernel(from: &File, to: &File, len: usize) -> usize {
-    let (mut read_at, mut write_at) = (0, 0);
-    while let Some(left) = len.checked_sub(write_at as usize).filter(|left| *left > 0) {
-        match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), left) {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-    }
-    write_at as usize
 }
