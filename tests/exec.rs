@@ -266,6 +266,33 @@ fn a_program_is_patched_and_hashed_once() {
     assert_eq!(place.cached().len(), 3);
 }
 
+fn aged(path: &Path, days: u64) {
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 24 * 3600);
+    let file = std::fs::File::open(path).unwrap();
+    file.set_modified(then).unwrap();
+}
+
+#[test]
+fn what_nobody_uses_any_more_leaves_the_cache() {
+    let Some(place) = Place::with_built("passthrough") else {
+        return;
+    };
+    let run = || place.exec(&[], &["exit", "0"]).status().unwrap();
+    assert!(run().success());
+    let first = place.cached();
+    // Used again, it stays; the next build finds it unused for a week.
+    aged(first[0].parent().unwrap(), 7);
+    assert!(run().success());
+    assert!(place.build("passthrough", &["-trimpath"]));
+    assert!(run().success());
+    assert_eq!(place.cached().len(), 2);
+    aged(first[0].parent().unwrap(), 7);
+    assert!(place.build("passthrough", &["-ldflags=-s"]));
+    assert!(run().success());
+    assert_eq!(place.cached().len(), 2);
+    assert!(!first[0].exists());
+}
+
 #[test]
 fn a_patched_program_runs_as_it_is() {
     let Some(mut place) = Place::with_built("passthrough") else {

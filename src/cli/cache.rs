@@ -3,12 +3,15 @@
 //! `$XDG_CACHE_HOME/gocc/exec/` holds two kinds of things. `seen/ID`, ID made of device, inode, size
 //! and times of an executable, says which content (SHA-256) that file had, so that it need not be
 //! read again. `KEY/NAME`, KEY made of the content, gocc itself and the options, is the patched
-//! executable, under the name of the original.
+//! executable, under the name of the original. What is not used any more is removed ([`prune`]).
+
+mod prune;
 
 use super::progress::Progress;
 use crate::image::Image;
 use crate::patch::{Mode, PatchRequest, patch_file};
 use anyhow::{Context, anyhow};
+use prune::InUse;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Write};
@@ -35,16 +38,28 @@ pub fn patched(program: &Path) -> anyhow::Result<PathBuf> {
         return Ok(program.to_owned());
     }
     let root = root()?;
-    let content = content_of(program, &root)?;
+    let (output, is_new) = cached(program, &root)?;
+    if is_new {
+        prune::prune(&root);
+    }
+    Ok(output)
+}
+
+/// The patched version of an executable in this cache, and whether it had to be made.
+fn cached(program: &Path, root: &Path) -> anyhow::Result<(PathBuf, bool)> {
+    let in_use = InUse::new(root);
+    let content = content_of(program, root, &in_use)?;
     let key = digest_of(format!("{content} {}", gocc_identity()?).as_bytes());
     let name = program
         .file_name()
         .ok_or_else(|| anyhow!("{} has no file name", program.display()))?;
-    let output = root.join(key).join(name);
+    let entry = root.join(key);
+    let output = entry.join(name);
+    in_use.touch(&entry);
     if is_executable(&output) {
-        return Ok(output);
+        return Ok((output, false));
     }
-    private_dir(output.parent().unwrap_or(&root))?;
+    private_dir(&entry)?;
     let _progress = Progress::start(format!("patching {}", program.display()));
     // The output appears whole or not at all, so another gocc that does the same does no harm.
     patch_file(&PatchRequest {
@@ -56,19 +71,18 @@ pub fn patched(program: &Path) -> anyhow::Result<PathBuf> {
         plan: None,
         verify: true,
     })?;
-    Ok(output)
+    Ok((output, true))
 }
 
 /// The content's SHA-256 in hexadecimal; read from the file only when it is new or has changed.
-fn content_of(program: &Path, root: &Path) -> anyhow::Result<String> {
+fn content_of(program: &Path, root: &Path, in_use: &InUse) -> anyhow::Result<String> {
     let cannot = || format!("cannot read {}", program.display());
     let file = File::open(program).with_context(cannot)?;
     let identity = identity(&file.metadata().with_context(cannot)?);
     let seen = root.join("seen").join(digest_of(identity.as_bytes()));
-    if let Some(content) = fs::read_to_string(&seen)
-        .ok()
-        .filter(|text| text.len() == 64)
-    {
+    let known = fs::read_to_string(&seen).ok();
+    if let Some(content) = known.filter(|text| text.len() == 64) {
+        in_use.touch(&seen);
         return Ok(content);
     }
     let _progress = Progress::start(format!("reading {}", program.display()));
