@@ -5,13 +5,11 @@
     reason = "a failed expectation fails the test, as it should"
 )]
 
-mod golang_support;
+mod common;
 
+use common::{VERSIONS, fixture};
 use gocc::golang::GoBinary;
 use gocc::image::{Image, Vaddr};
-use golang_support::{
-    EXTERNAL_PIE, Flavour, PIE, PLAIN, RACE, STRIPPED, UNOPTIMISED, Untested, VERSIONS, build,
-};
 use std::path::Path;
 use std::process::Command;
 
@@ -151,46 +149,40 @@ fn check_depths(go: &GoBinary<'_>, stack: &Stack, bias: u64, path: &Path) {
     }
 }
 
-fn check_all(flavour: Flavour, versions: &[&'static str]) {
-    let (mut untested, mut tested) = (Untested::default(), 0);
+fn check_all(variant: &str, versions: &[&str]) {
     for version in versions {
-        match build("frames", version, flavour) {
-            Ok(path) => {
-                check(&path);
-                tested += 1;
-            }
-            Err(why) => untested.add(why),
+        if let Some(fixture) = fixture("frames", version, variant).unwrap() {
+            check(&fixture.path);
         }
     }
-    untested.finish(tested);
 }
 
 #[test]
 fn static_executables() {
-    check_all(PLAIN, &VERSIONS);
+    check_all("static", &VERSIONS);
 }
 
 #[test]
 fn without_symbols_and_dwarf() {
-    check_all(STRIPPED, &VERSIONS);
+    check_all("stripped", &VERSIONS);
 }
 
 #[test]
 fn position_independent() {
-    check_all(PIE, &VERSIONS);
+    check_all("strippedpie", &VERSIONS);
 }
 
 #[test]
 fn externally_linked_and_stripped() {
-    check_all(EXTERNAL_PIE, &VERSIONS);
+    check_all("externalpie", &VERSIONS);
 }
 
 #[test]
 fn unoptimised() {
-    check_all(UNOPTIMISED, &[VERSIONS[0], VERSIONS[9]]);
+    check_all("noopt", &[VERSIONS[0], VERSIONS[9]]);
 }
 
 #[test]
 fn race_detector() {
-    check_all(RACE, &[VERSIONS[0], VERSIONS[9]]);
+    check_all("race", &[VERSIONS[0], VERSIONS[9]]);
 }

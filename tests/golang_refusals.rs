@@ -5,39 +5,18 @@
     reason = "a failed expectation fails the test, as it should"
 )]
 
-mod golang_support;
+mod common;
 
+use common::fixture::repository;
+use common::{VERSIONS, fixture};
 use gocc::golang::{GoBinary, GoError, LayoutSource};
 use gocc::image::{Image, ImageError, Vaddr};
-use golang_support::{EXTERNAL_PIE, Flavour, PIE, PLAIN, STRIPPED, Untested, VERSIONS, build};
 use std::path::{Path, PathBuf};
 
-const C_SHARED: Flavour = Flavour {
-    name: "c-shared",
-    flags: &["-buildmode=c-shared"],
-    environment: &[("CGO_ENABLED", "1")],
-    strip: false,
-};
-const PLUGIN: Flavour = Flavour {
-    name: "plugin",
-    flags: &["-buildmode=plugin"],
-    ..C_SHARED
-};
-
-const LOCK_RANKING: Flavour = Flavour {
-    name: "lock-ranking",
-    environment: &[("CGO_ENABLED", "0"), ("GOEXPERIMENT", "staticlockranking")],
-    ..PLAIN
-};
-
-/// A program of the newest Go; `None`, and a word about it, when it cannot be had.
-fn newest(flavour: Flavour) -> Option<PathBuf> {
-    let mut untested = Untested::default();
-    let path = build("maps", VERSIONS[9], flavour)
-        .map_err(|why| untested.add(why))
-        .ok();
-    untested.finish(usize::from(path.is_some()));
-    path
+/// testdata/maps built by the newest Go; `None`, and a word about it, when it cannot be had.
+fn newest(variant: &str) -> Option<PathBuf> {
+    let built = fixture("maps", "1.27", variant).unwrap();
+    built.map(|fixture| fixture.path)
 }
 
 fn image_error(bytes: Vec<u8>) -> ImageError {
@@ -96,7 +75,7 @@ fn files_that_are_not_elf() {
     ));
     let missing = Image::open(Path::new("/nonexistent/file"));
     assert!(matches!(missing.err(), Some(ImageError::Unreadable { .. })));
-    let directory = Image::open(golang_support::repository());
+    let directory = Image::open(repository());
     assert!(matches!(
         directory.err(),
         Some(ImageError::Unreadable { .. })
@@ -105,7 +84,7 @@ fn files_that_are_not_elf() {
 
 #[test]
 fn other_machines_and_systems() {
-    let Some(path) = newest(PLAIN) else { return };
+    let Some(path) = newest("static") else { return };
     let good = std::fs::read(path).unwrap();
     assert!(matches!(
         image_error(poke(&good, 4, &[1])),
@@ -149,8 +128,8 @@ fn other_machines_and_systems() {
 
 #[test]
 fn shared_libraries() {
-    for flavour in [C_SHARED, PLUGIN] {
-        let Some(path) = newest(flavour) else { return };
+    for variant in ["cshared", "plugin"] {
+        let Some(path) = newest(variant) else { return };
         let error = Image::open(&path).err().expect("libraries are refused");
         assert!(matches!(error, ImageError::SharedLibrary { .. }), "{error}");
     }
@@ -173,7 +152,9 @@ fn executables_that_are_not_go() {
 
 #[test]
 fn unsupported_versions() {
-    let Some(path) = newest(STRIPPED) else { return };
+    let Some(path) = newest("stripped") else {
+        return;
+    };
     let stripped = std::fs::read(path).unwrap();
     let error = go_error(replace(&stripped, b"go1.27.3", b"go1.28.3"));
     assert!(
@@ -196,7 +177,7 @@ fn unsupported_versions() {
 
 #[test]
 fn experiments_that_change_structs() {
-    let Some(path) = newest(LOCK_RANKING) else {
+    let Some(path) = newest("lockranking") else {
         return;
     };
     let image = Image::open(&path).unwrap();
@@ -213,7 +194,7 @@ fn experiments_that_change_structs() {
 
 #[test]
 fn newer_versions_with_dwarf_are_read() {
-    let Some(path) = newest(PLAIN) else { return };
+    let Some(path) = newest("static") else { return };
     let bytes = replace(&std::fs::read(path).unwrap(), b"go1.27.3", b"go1.28.3");
     let image = Image::from_bytes(bytes).unwrap();
     let go = GoBinary::parse(&image).unwrap();
@@ -226,30 +207,26 @@ fn newer_versions_with_dwarf_are_read() {
 
 #[test]
 fn really_old_toolchains() {
-    let mut untested = Untested::default();
-    match build("maps", "1.17.13", PLAIN) {
-        Ok(path) => {
-            let bytes = std::fs::read(path).unwrap();
-            let error = go_error(bytes.clone());
-            assert!(
-                matches!(&error, GoError::TooOld { found } if found == "go1.17.13"),
-                "{error}"
-            );
-            // Without build info the function table's magic tells.
-            let error = go_error(replace(&bytes, b"\xff Go buildinf:", b"\xff No buildinf:"));
-            assert!(
-                matches!(&error, GoError::TooOld { found } if found.contains("go1.17")),
-                "{error}"
-            );
-        }
-        Err(why) => untested.add(why),
-    }
-    untested.finish(1);
+    let Some(old) = fixture("maps", "1.17.13", "static").unwrap() else {
+        return;
+    };
+    let bytes = std::fs::read(old.path).unwrap();
+    let error = go_error(bytes.clone());
+    assert!(
+        matches!(&error, GoError::TooOld { found } if found == "go1.17.13"),
+        "{error}"
+    );
+    // Without build info the function table's magic tells.
+    let error = go_error(replace(&bytes, b"\xff Go buildinf:", b"\xff No buildinf:"));
+    assert!(
+        matches!(&error, GoError::TooOld { found } if found.contains("go1.17")),
+        "{error}"
+    );
 }
 
 #[test]
 fn damaged_files() {
-    let Some(path) = newest(PLAIN) else { return };
+    let Some(path) = newest("static") else { return };
     let good = std::fs::read(path).unwrap();
     for share in 1..10 {
         let error = image_error(good[..good.len() * share / 10].to_vec());
@@ -272,7 +249,7 @@ fn damaged_files() {
 
 #[test]
 fn patched_files_are_recognised() {
-    let Some(path) = newest(PLAIN) else { return };
+    let Some(path) = newest("static") else { return };
     let good = std::fs::read(path).unwrap();
     assert!(
         !Image::from_bytes(good.clone())
@@ -286,24 +263,18 @@ fn patched_files_are_recognised() {
 /// Neither sections nor build info: everything is found by content, with the same result.
 #[test]
 fn bare_executables() {
-    let (mut untested, mut tested) = (Untested::default(), 0);
     for version in VERSIONS {
-        for flavour in [STRIPPED, PIE, EXTERNAL_PIE] {
-            let path = match build("frames", version, flavour) {
-                Ok(path) => path,
-                Err(why) => {
-                    untested.add(why);
-                    continue;
-                }
+        for variant in ["stripped", "strippedpie", "externalpie"] {
+            let Some(fixture) = fixture("frames", version, variant).unwrap() else {
+                continue;
             };
+            let path = fixture.path;
             let good = std::fs::read(&path).unwrap();
             let bare =
                 without_sections(&replace(&good, b"\xff Go buildinf:", b"\xff No buildinf:"));
             check_bare(good, bare, &path);
-            tested += 1;
         }
     }
-    untested.finish(tested);
 }
 
 fn check_bare(good: Vec<u8>, bare: Vec<u8>, path: &Path) {
@@ -335,10 +306,10 @@ fn check_bare(good: Vec<u8>, bare: Vec<u8>, path: &Path) {
 
 #[test]
 fn addresses_translate_both_ways() {
-    for flavour in [PLAIN, PIE, EXTERNAL_PIE] {
-        let Some(path) = newest(flavour) else { return };
+    for variant in ["static", "strippedpie", "externalpie"] {
+        let Some(path) = newest(variant) else { return };
         let image = Image::open(&path).unwrap();
-        assert_eq!(image.is_pie(), flavour.name != "plain");
+        assert_eq!(image.is_pie(), variant != "static");
         assert!(image.loads().len() >= 3);
         for load in image.loads() {
             let last = Vaddr(load.vaddr.0 + load.file_size - 1);

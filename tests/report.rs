@@ -7,14 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "support/demo.rs"]
-mod demo;
-mod support;
+mod common;
 
-use demo::{Demo, gocc};
+use common::demo::{Demo, gocc};
+use common::rings::record;
 use gocc::ring::layout::{self, Conflict};
 use std::path::Path;
-use support::record;
 use zerocopy::FromZeros;
 
 /// What it wrote to stdout, with the paths of this run replaced.
@@ -249,7 +247,7 @@ fn losses_are_told() {
     torn.state = layout::CONFLICT_WRITING;
     ring.write_conflicts(&[torn]);
     ring.control.dropped_no_lane = 5;
-    ring.set_head(1, 64 * (support::RECORDS_PER_LANE + 2));
+    ring.set_head(1, 64 * (common::rings::RECORDS_PER_LANE + 2));
     let output = gocc(&[&"report", &ring.save(demo.path(), "gocc-1.ring")]);
     assert_eq!(output.status.code(), Some(0));
     insta::assert_snapshot!(stdout_of(&output, &demo));

@@ -6,16 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "support/demo.rs"]
-mod demo;
-mod support;
+mod common;
 
-use demo::{Demo, gocc};
+use common::demo::{Demo, gocc};
+use common::rings::record;
 use gocc::ring::layout;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
-use support::record;
 
 /// Goroutines 7 and 6 collide; 5 assignments and 3 steps of an iteration were recorded.
 fn ring(demo: &Demo) -> PathBuf {

@@ -6,11 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "support/demo.rs"]
-mod demo;
-mod support;
+mod common;
 
-use demo::{Demo, gocc};
+use common::demo::{Demo, gocc};
 use gocc::ring::layout;
 use serde_json::Value;
 use std::path::PathBuf;

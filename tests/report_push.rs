@@ -7,11 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "support/demo.rs"]
-mod demo;
-mod support;
+mod common;
 
-use demo::{Demo, gocc};
+use common::demo::{Demo, gocc};
+use common::rings::record;
 use gocc::ring::layout::{self, Context, Labels};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
@@ -24,7 +23,6 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use support::record;
 use zerocopy::FromZeros;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

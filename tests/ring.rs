@@ -6,15 +6,15 @@
     reason = "a test fails by panicking"
 )]
 
-mod support;
+mod common;
 
+use common::rings::{
+    LANE_SIZE, RECORDS_PER_LANE, RingBuilder, TEXT_END, TEXT_START, conflict, record, side,
+};
 use gocc::analyze::{self, Options};
 use gocc::ring::layout::{self, Conflict, LaneHeader, Mark, Record};
 use gocc::ring::{Operation, Ring, RingError, goid_of, operation_of, ring_files, side_pcs};
 use std::os::unix::fs::FileExt;
-use support::{
-    LANE_SIZE, RECORDS_PER_LANE, RingBuilder, TEXT_END, TEXT_START, conflict, record, side,
-};
 use zerocopy::FromZeros;
 
 fn open(builder: &RingBuilder) -> Result<Ring, RingError> {

@@ -2,14 +2,16 @@
 //! `inspect` and `unpatch` tell and undo what was done.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod writer_common;
+mod common;
 
+use common::plan::{output_of, run, scratch};
+use common::{fixture, toolchain};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use writer_common::{CGO, CGO_PIE, Flavour, PIE, STATIC, STRIPPED, build, output_of, run, scratch};
 
-const SOME_FLAVOURS: [Flavour; 5] = [STATIC, PIE, CGO, CGO_PIE, STRIPPED];
+const VERSION: &str = "1.27";
+const VARIANTS: [&str; 5] = ["static", "pie", "cgo", "cgopie", "stripped"];
 
 fn gocc() -> Command {
     Command::new(assert_cmd::cargo::cargo_bin!("gocc"))
@@ -20,18 +22,27 @@ fn patch(input: &Path, output: &Path) {
     run(command.arg(input).arg("-o").arg(output));
 }
 
-/// The input and its patched counterpart, named alike.
-fn patched(dir: &Path, flavour: Flavour) -> (PathBuf, PathBuf) {
-    let input = build("local", flavour);
-    let output = dir.join(input.file_name().unwrap());
-    patch(&input, &output);
-    (input, output)
+/// testdata/plain, built in each of these ways that the toolchain at hand can, and patched.
+fn patched(dir: &Path, variants: &[&'static str]) -> Vec<(&'static str, PathBuf, PathBuf)> {
+    let built = variants.iter().filter_map(|variant| {
+        let input = fixture("plain", VERSION, variant).unwrap()?.path;
+        let output = dir.join(variant);
+        patch(&input, &output);
+        Some((*variant, input, output))
+    });
+    built.collect()
+}
+
+/// A tool; the go command is that of the executable's toolchain.
+fn command(program: &str) -> Command {
+    let root = toolchain(VERSION).unwrap().filter(|_| program == "go");
+    Command::new(root.map_or(PathBuf::from(program), |root| root.join("bin/go")))
 }
 
 /// What a tool says on stdout, without the file's name; it must not complain on stderr about the
 /// patched file when it does not about the original.
 fn tool(program: &str, args: &[&str], file: &Path) -> (String, String) {
-    let output = run(Command::new(program).args(args).arg(file));
+    let output = run(command(program).args(args).arg(file));
     let name = file.to_string_lossy();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).replace(&*name, "FILE");
     (text(output.stdout), text(output.stderr))
@@ -50,17 +61,12 @@ fn binutils_and_go_tools_have_no_complaints() {
         ("go", &["version", "-m"]),
         ("llvm-objdump", &["-d", "-j", ".gocc.text"]),
     ];
-    for flavour in SOME_FLAVOURS {
-        let (input, output) = patched(dir.path(), flavour);
+    for (variant, input, output) in patched(dir.path(), &VARIANTS) {
         for (program, args) in tools {
-            let what = format!("{program} {args:?} {flavour:?}");
+            let what = format!("{program} {args:?} {variant}");
             let (text, complaints) = tool(program, args, &output);
             // Of a stripped program nm has nothing to say, which it says on stderr.
-            let before = Command::new(program)
-                .args(args)
-                .arg(&input)
-                .output()
-                .unwrap();
+            let before = command(program).args(args).arg(&input).output().unwrap();
             let before =
                 String::from_utf8_lossy(&before.stderr).replace(&*input.to_string_lossy(), "FILE");
             assert!(
@@ -77,16 +83,15 @@ fn binutils_and_go_tools_have_no_complaints() {
             tool("go", &["version", "-m"], &input)
         );
         let names = tool("nm", &[], &output).0;
-        assert!(names.contains(" T gocc.init"), "{flavour:?}: {names}");
-        assert!(names.contains(" B gocc.ring"), "{flavour:?}: {names}");
+        assert!(names.contains(" T gocc.init"), "{variant}: {names}");
+        assert!(names.contains(" B gocc.ring"), "{variant}: {names}");
     }
 }
 
 #[test]
 fn build_id_notes_are_kept() {
     let dir = scratch();
-    for flavour in SOME_FLAVOURS {
-        let (input, output) = patched(dir.path(), flavour);
+    for (variant, input, output) in patched(dir.path(), &VARIANTS) {
         let notes = |file: &Path| {
             let text = tool("readelf", &["-nW"], file).0;
             let of_note =
@@ -97,15 +102,14 @@ fn build_id_notes_are_kept() {
                 .collect::<Vec<_>>()
         };
         assert!(!notes(&input).is_empty());
-        assert_eq!(notes(&output), notes(&input), "{flavour:?}");
+        assert_eq!(notes(&output), notes(&input), "{variant}");
     }
 }
 
 #[test]
 fn gdb_stops_in_main_and_knows_the_hooks() {
     let dir = scratch();
-    for flavour in [STATIC, PIE, CGO] {
-        let (_, output) = patched(dir.path(), flavour);
+    for (variant, _, output) in patched(dir.path(), &["static", "pie", "cgo"]) {
         let mut gdb = Command::new("gdb");
         gdb.args([
             "-nx",
@@ -125,15 +129,15 @@ fn gdb_stops_in_main_and_knows_the_hooks() {
         );
         assert!(
             text.contains("#0  main.main ()"),
-            "{flavour:?}: {text}{complaints}"
+            "{variant}: {text}{complaints}"
         );
         assert!(
             text.contains("<gocc.init>:"),
-            "{flavour:?}: {text}{complaints}"
+            "{variant}: {text}{complaints}"
         );
         assert!(
             !complaints.to_lowercase().contains("warning: section"),
-            "{flavour:?}: {complaints}"
+            "{variant}: {complaints}"
         );
     }
 }
@@ -141,19 +145,18 @@ fn gdb_stops_in_main_and_knows_the_hooks() {
 #[test]
 fn patched_programs_run_as_before_also_after_strip() {
     let dir = scratch();
-    for flavour in SOME_FLAVOURS {
-        let (input, output) = patched(dir.path(), flavour);
+    for (variant, input, output) in patched(dir.path(), &VARIANTS) {
         let expected = output_of(&input);
-        assert_eq!(output_of(&output), expected, "{flavour:?}");
+        assert_eq!(output_of(&output), expected, "{variant}");
         for strip in ["strip", "llvm-strip"] {
             let stripped = dir.path().join("stripped");
             let done = run(Command::new(strip).arg("-o").arg(&stripped).arg(&output));
             assert!(
                 done.stderr.is_empty(),
-                "{strip} {flavour:?}: {}",
+                "{strip} {variant}: {}",
                 String::from_utf8_lossy(&done.stderr)
             );
-            assert_eq!(output_of(&stripped), expected, "{strip} {flavour:?}");
+            assert_eq!(output_of(&stripped), expected, "{strip} {variant}");
         }
     }
 }
@@ -165,21 +168,17 @@ fn inspect(file: &Path) -> serde_json::Value {
 #[test]
 fn inspect_tells_before_what_it_tells_after() {
     let dir = scratch();
-    for flavour in SOME_FLAVOURS {
-        let (input, output) = patched(dir.path(), flavour);
+    for (variant, input, output) in patched(dir.path(), &VARIANTS) {
         let (before, after) = (inspect(&input), inspect(&output));
         assert_eq!(before["schema"], "gocc-inspect/1");
         assert_eq!(
             (&before["patched"], &after["patched"]),
             (&false.into(), &true.into())
         );
-        assert_eq!(before["go"], after["go"], "{flavour:?}");
+        assert_eq!(before["go"], after["go"], "{variant}");
         for key in ["sites", "segments", "edits"] {
             assert!(!before["plan"][key].as_array().unwrap().is_empty());
-            assert_eq!(
-                before["plan"][key], after["note"][key],
-                "{flavour:?}: {key}"
-            );
+            assert_eq!(before["plan"][key], after["note"][key], "{variant}: {key}");
         }
         assert_eq!(
             after["note"]["input_size"],
@@ -194,13 +193,12 @@ fn inspect_tells_before_what_it_tells_after() {
 #[test]
 fn unpatch_returns_the_original_and_patched_files_are_refused() {
     let dir = scratch();
-    for flavour in SOME_FLAVOURS {
-        let (input, output) = patched(dir.path(), flavour);
+    for (variant, input, output) in patched(dir.path(), &VARIANTS) {
         let restored = dir.path().join("restored");
         run(gocc().arg("unpatch").arg(&output).arg("-o").arg(&restored));
         assert!(
             fs::read(&input).unwrap() == fs::read(&restored).unwrap(),
-            "{flavour:?}"
+            "{variant}"
         );
         for args in [["patch"], ["unpatch"]] {
             // Patching what is patched, and unpatching what is not.

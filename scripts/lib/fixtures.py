@@ -50,8 +50,15 @@ VARIANTS = {
     "noswissmap": ({"CGO_ENABLED": "0", "GOEXPERIMENT": "noswissmap"}, [], (24, 25)),
     "fips": ({"CGO_ENABLED": "0", "GOFIPS140": "latest"}, [], (24, 99)),
     "trimpath": ({"CGO_ENABLED": "0"}, ["-trimpath"], None),
+    "cgostripped": ({"CGO_ENABLED": "1"}, ["-ldflags=-linkmode=external -s -w"], None),
+    # Linked by the C linker, then stripped of all that `strip` can take.
+    "externalpie": ({"CGO_ENABLED": "1"}, ["-buildmode=pie", "-ldflags=-linkmode=external"], None),
+    "cshared": ({"CGO_ENABLED": "1"}, ["-buildmode=c-shared"], None),
+    "plugin": ({"CGO_ENABLED": "1"}, ["-buildmode=plugin"], None),
+    "lockranking": ({"CGO_ENABLED": "0", "GOEXPERIMENT": "staticlockranking"}, [], None),
 }
-WITH_C = {"cgo", "cgopie", "cgointernal", "cgostatic"}
+WITH_C = {"cgo", "cgopie", "cgointernal", "cgostatic", "cgostripped"}
+STRIPPED_AFTER = {"strip", "externalpie"}
 
 
 def names():
@@ -61,7 +68,7 @@ def names():
 
 
 def sources(fixture):
-    return sorted((TESTDATA / fixture).glob("*.go"))
+    return sorted(path for path in (TESTDATA / fixture).iterdir() if path.suffix in (".go", ".s"))
 
 
 def spec(fixture):
@@ -158,7 +165,7 @@ def _compile(fixture, version, variant, root, binary):
     )
     if result.returncode:
         raise RuntimeError(f"{fixture} with Go {version} as {variant}:\n{result.stderr}")
-    if variant == "strip":
+    if variant in STRIPPED_AFTER:
         subprocess.run(["strip", str(fresh)], check=True)
     fresh.replace(binary)
 

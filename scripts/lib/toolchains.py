@@ -57,6 +57,11 @@ def full_version(name):
     raise SystemExit(f"unknown Go version {name}; known: {' '.join(VERSIONS)}")
 
 
+def go_name(version):
+    """What Go calls a version: up to 1.20 the first release of a minor version has no third number."""
+    return f"go{version.removesuffix('.0')}" if minor(version) < 21 else f"go{version}"
+
+
 def _go_environment(**extra):
     environment = {k: v for k, v in os.environ.items() if k not in ("GOROOT", "GOFLAGS")}
     environment["GOFLAGS"] = "-mod=mod"
@@ -127,9 +132,9 @@ def goroot(version):
     go = switching_go()
     if go is None:
         return None, "no go command on PATH and none from PyPI"
-    result = _run_go(go, "env", "GOROOT", "GOVERSION", GOTOOLCHAIN=f"go{version}")
+    result = _run_go(go, "env", "GOROOT", "GOVERSION", GOTOOLCHAIN=go_name(version))
     lines = result.stdout.split("\n")
-    if result.returncode or lines[1:2] != [f"go{version}"]:
+    if result.returncode or lines[1:2] != [go_name(version)]:
         return None, (result.stderr or result.stdout).strip().split("\n")[-1]
     record.parent.mkdir(exist_ok=True)
     record.write_text(lines[0] + "\n")

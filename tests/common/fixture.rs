@@ -8,6 +8,11 @@ use std::process::{Command, Stdio};
 /// Exit code of the scripts when a toolchain cannot be had.
 const NO_TOOLCHAIN: i32 = 4;
 
+/// The versions that gocc supports.
+pub const VERSIONS: [&str; 10] = [
+    "1.18", "1.19", "1.20", "1.21", "1.22", "1.23", "1.24", "1.25", "1.26", "1.27",
+];
+
 /// A built Go program, and what its source says about it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Fixture {

@@ -6,6 +6,9 @@
 //	stack NAME                     a new stack
 //	return ADDRESS SLOT            a return address and where on the stack it lies
 //	frame PC LINE FUNCTION<TAB>FILE
+//
+//gocc:go 1.18 1.27
+//gocc:variants static stripped strippedpie externalpie noopt race
 package main
 
 import (
@@ -20,7 +23,10 @@ func framePointer() uintptr
 
 type slot struct{ address, at uintptr }
 
+// Under -race, checkptr would refuse the addresses on the stack.
+//
 //go:noinline
+//go:nocheckptr
 func report(name string) {
 	var slots [64]slot
 	count := 0

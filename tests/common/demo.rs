@@ -1,8 +1,8 @@
 //! Rings that a process of the real demo program could have written: its code, its return addresses,
 //! its lines.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::support::{RingBuilder, conflict, side};
+use super::rings::{RingBuilder, conflict, side};
 use assert_cmd::Command;
 use gocc::golang::GoBinary;
 use gocc::image::Image;

@@ -1,5 +1,5 @@
 //! Rings built of the layout's own structs, for tests of the reader and of everything behind it.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use gocc::ring::layout::{
     self, Conflict, Control, Header, LaneHeader, Mark, RECORD_PCS, Record, SIDE_PCS, Side,

@@ -1,139 +1,14 @@
-//! Go executables for the writer's tests, and a plan that adds everything a patched file has but
-//! changes nothing that the program does.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+//! A plan that adds everything a patched file has but changes nothing that the program does, and
+//! running what it gives.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use gocc::image::{Image, Vaddr};
 use gocc::patch::plan::{Edit, NewSegment, NewSymbol, Outcome, PatchPlan, Provenance, SiteOutcome};
 use gocc::patch::space::first_free_vaddr;
 use object::{Object, ObjectSymbol};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-
-/// How a Go program is built.
-#[derive(Clone, Copy, Debug)]
-pub struct Flavour {
-    pub name: &'static str,
-    pub args: &'static [&'static str],
-    pub cgo: bool,
-}
-
-pub const STATIC: Flavour = Flavour {
-    name: "static",
-    args: &[],
-    cgo: false,
-};
-pub const PIE: Flavour = Flavour {
-    name: "pie",
-    args: &["-buildmode=pie"],
-    cgo: false,
-};
-pub const STRIPPED: Flavour = Flavour {
-    name: "stripped",
-    args: &["-ldflags=-s -w"],
-    cgo: false,
-};
-pub const CGO: Flavour = Flavour {
-    name: "cgo",
-    args: &["-ldflags=-linkmode=external"],
-    cgo: true,
-};
-pub const CGO_PIE: Flavour = Flavour {
-    name: "cgo-pie",
-    args: &["-buildmode=pie", "-ldflags=-linkmode=external"],
-    cgo: true,
-};
-pub const CGO_STATIC: Flavour = Flavour {
-    name: "cgo-static",
-    args: &["-ldflags=-linkmode=external -extldflags=-static"],
-    cgo: true,
-};
-pub const CGO_STRIPPED: Flavour = Flavour {
-    name: "cgo-stripped",
-    args: &["-ldflags=-linkmode=external -s -w"],
-    cgo: true,
-};
-pub const FLAVOURS: [Flavour; 7] = [
-    STATIC,
-    PIE,
-    STRIPPED,
-    CGO,
-    CGO_PIE,
-    CGO_STATIC,
-    CGO_STRIPPED,
-];
-
-/// Toolchains to build with: `GOCC_TEST_GO="go1.18.10 go1.27.3"`, or the installed one.
-pub fn toolchains() -> Vec<String> {
-    let named = std::env::var("GOCC_TEST_GO").unwrap_or_else(|_| "local".into());
-    named.split_whitespace().map(String::from).collect()
-}
-
-const GO_SOURCE: &str = r#"package main
-
-import (
-	"debug/buildinfo"
-	"fmt"
-	"os"
-	"runtime"
-)
-
-func main() {
-	m := map[int]int{}
-	for i := 0; i < 1000; i++ {
-		m[i] = i
-	}
-	runtime.GC()
-	path, _ := os.Executable()
-	info, err := buildinfo.ReadFile(path)
-	fmt.Println("ran", twice(len(m)), err == nil && info.Path == "writertest", len(os.Args))
-}
-"#;
-const CGO_HALF: &str = r#"package main
-
-// static int twice(int x) { return 2 * x; }
-import "C"
-
-func twice(n int) int { return int(C.twice(C.int(n))) }
-"#;
-const GO_HALF: &str = r#"//go:build !cgo
-
-package main
-
-func twice(n int) int { return 2 * n }
-"#;
-
-/// Builds the test program once; later calls find it.
-pub fn build(toolchain: &str, flavour: Flavour) -> PathBuf {
-    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("writer");
-    let source = base.join("source");
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        std::fs::create_dir_all(&source).unwrap();
-        std::fs::write(source.join("go.mod"), "module writertest\n\ngo 1.18\n").unwrap();
-        std::fs::write(source.join("main.go"), GO_SOURCE).unwrap();
-        std::fs::write(source.join("cgo.go"), CGO_HALF).unwrap();
-        std::fs::write(source.join("nocgo.go"), GO_HALF).unwrap();
-    });
-    let output = base.join(format!("{toolchain}-{}", flavour.name));
-    if !output.exists() {
-        // Tests run side by side; each builds under a name of its own.
-        let partial = output.with_extension(format!("{:?}", std::thread::current().id()));
-        let status = Command::new("go")
-            .args(["build", "-o"])
-            .arg(&partial)
-            .args(flavour.args)
-            .arg(".")
-            .current_dir(&source)
-            .env("GOTOOLCHAIN", toolchain)
-            .env("CGO_ENABLED", if flavour.cgo { "1" } else { "0" })
-            .status()
-            .expect("the writer's tests need a Go toolchain");
-        assert!(status.success(), "go build failed: {toolchain} {flavour:?}");
-        std::fs::rename(partial, &output).unwrap();
-    }
-    output
-}
 
 /// A place for this test's files.
 pub fn scratch() -> tempfile::TempDir {

@@ -1,4 +1,7 @@
 // Maps uses every struct of the runtime whose layout gocc reads, so that DWARF describes them all.
+//
+//gocc:go 1.17 1.27
+//gocc:variants static stripped strippedpie externalpie noswissmap race cshared plugin lockranking
 package main
 
 import "fmt"
