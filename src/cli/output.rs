@@ -24,7 +24,8 @@ pub fn note_lines(text: &[u8]) {
 pub fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let cause = without_number(&cause.to_string().replace('\n', " "));
+        let cause = cause.to_string().replace('\n', " ");
+        let cause = without_temporary_name(&without_number(&cause));
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {
@@ -43,6 +44,13 @@ fn without_number(text: &str) -> String {
         ),
         None => text.to_owned(),
     }
+}
+
+/// Without the name that a file had before it was whole, which tempfile's errors end with: the
+/// user never saw it.
+fn without_temporary_name(text: &str) -> String {
+    let named = text.split_once(" at path \"");
+    named.map_or(text, |(before, _)| before).to_owned()
 }
 
 /// Writes styled text to stdout. That nobody reads it any more (`| head`) is no error.
@@ -147,6 +155,11 @@ mod tests {
         assert_eq!(
             one_line(&quoting.into()),
             "cannot read r: No such file or directory"
+        );
+        let unborn = tempfile::NamedTempFile::new_in("/nonexistent/place");
+        assert_eq!(
+            one_line(&unborn.unwrap_err().into()),
+            "No such file or directory"
         );
         let chain = anyhow!(io())
             .context("cannot open\nthe file")
