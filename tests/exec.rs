@@ -6,112 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
+use common::place::{Place, source, text};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-/// A place with a cache of its own and a Go program to run.
-struct Place {
-    directory: tempfile::TempDir,
-    program: PathBuf,
-}
-
-impl Place {
-    /// With testdata/NAME built; `None`, and a line that says so, where there is no Go.
-    fn with_built(name: &str) -> Option<Place> {
-        let directory = tempfile::tempdir().unwrap();
-        let program = directory.path().join(Path::new(name).file_name().unwrap());
-        let place = Place { directory, program };
-        place.build(name, &[]).then_some(place)
-    }
-
-    /// Builds testdata/NAME in the program's place; false where there is no Go.
-    fn build(&self, name: &str, flags: &[&str]) -> bool {
-        let mut go = Command::new("go");
-        go.arg("build")
-            .args(flags)
-            .arg("-o")
-            .arg(&self.program)
-            .arg(source(name))
-            .env("GOFLAGS", "-mod=mod");
-        match go.current_dir(self.path()).output() {
-            Ok(output) => assert!(output.status.success(), "{output:?}"),
-            Err(error) => {
-                let required =
-                    std::env::var("GOCC_REQUIRE_TOOLCHAINS").is_ok_and(|value| value == "1");
-                assert!(!required, "cannot run go: {error}");
-                eprintln!("untested: cannot run go: {error}");
-                return false;
-            }
-        }
-        true
-    }
-
-    fn with_demo() -> Place {
-        let directory = tempfile::tempdir().unwrap();
-        let program = directory.path().join("demo");
-        let packed = include_bytes!("../testdata/demo/demo.bin.gz");
-        let mut file = std::fs::File::create(&program).unwrap();
-        std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
-        drop(file);
-        make_executable(&program);
-        Place { directory, program }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// `gocc exec OPTIONS -- PROGRAM ARGUMENTS`, not yet started.
-    fn exec(&self, options: &[&str], arguments: &[&str]) -> Command {
-        let mut command = self.gocc();
-        command
-            .arg("exec")
-            .args(options)
-            .arg("--")
-            .arg(&self.program)
-            .args(arguments);
-        command
-    }
-
-    fn gocc(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gocc"));
-        command
-            .env_remove("GOCC")
-            .env("XDG_CACHE_HOME", self.path().join("cache"));
-        command
-    }
-
-    /// The patched programs in the cache.
-    fn cached(&self) -> Vec<PathBuf> {
-        let root = self.path().join("cache/gocc/exec");
-        let entries = std::fs::read_dir(root)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let name = self.program.file_name().unwrap();
-        entries
-            .map(|entry| entry.join(name))
-            .filter(|file| file.exists())
-            .collect()
-    }
-}
-
-fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("testdata")
-        .join(name)
-        .join("main.go")
-}
-
-fn make_executable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Runs until there is a finding: a race need not show itself every time.
 fn run_until_found(mut run: impl FnMut() -> Output) -> Output {
@@ -222,75 +123,6 @@ fn a_signal_reaches_the_program_once() {
         rustix::process::kill_process(pid, signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(41), "{signal:?}");
     }
-}
-
-#[test]
-fn a_program_is_patched_and_hashed_once() {
-    let Some(place) = Place::with_built("passthrough") else {
-        return;
-    };
-    let run = || {
-        assert_eq!(
-            place.exec(&[], &["exit", "0"]).status().unwrap().code(),
-            Some(0)
-        )
-    };
-    run();
-    let first = place.cached();
-    assert_eq!(first.len(), 1);
-    let made = std::fs::metadata(&first[0]).unwrap().modified().unwrap();
-    run();
-    assert_eq!(place.cached(), first);
-    assert_eq!(
-        std::fs::metadata(&first[0]).unwrap().modified().unwrap(),
-        made
-    );
-
-    // What the cache says about the content is believed: the file is not read again.
-    let seen = std::fs::read_dir(place.path().join("cache/gocc/exec/seen"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    std::fs::write(seen.path(), "0".repeat(64)).unwrap();
-    run();
-    assert_eq!(place.cached().len(), 2);
-
-    // Another content is another program.
-    let mut bytes = std::fs::read(&place.program).unwrap();
-    bytes.extend([0; 16]);
-    std::fs::remove_file(&place.program).unwrap();
-    std::fs::write(&place.program, bytes).unwrap();
-    make_executable(&place.program);
-    run();
-    assert_eq!(place.cached().len(), 3);
-}
-
-fn aged(path: &Path, days: u64) {
-    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 24 * 3600);
-    let file = std::fs::File::open(path).unwrap();
-    file.set_modified(then).unwrap();
-}
-
-#[test]
-fn what_nobody_uses_any_more_leaves_the_cache() {
-    let Some(place) = Place::with_built("passthrough") else {
-        return;
-    };
-    let run = || place.exec(&[], &["exit", "0"]).status().unwrap();
-    assert!(run().success());
-    let first = place.cached();
-    // Used again, it stays; the next build finds it unused for a week.
-    aged(first[0].parent().unwrap(), 7);
-    assert!(run().success());
-    assert!(place.build("passthrough", &["-trimpath"]));
-    assert!(run().success());
-    assert_eq!(place.cached().len(), 2);
-    aged(first[0].parent().unwrap(), 7);
-    assert!(place.build("passthrough", &["-ldflags=-s"]));
-    assert!(run().success());
-    assert_eq!(place.cached().len(), 2);
-    assert!(!first[0].exists());
 }
 
 #[test]

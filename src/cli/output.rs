@@ -157,10 +157,8 @@ mod tests {
             "cannot read r: No such file or directory"
         );
         let unborn = tempfile::NamedTempFile::new_in("/nonexistent/place");
-        assert_eq!(
-            one_line(&unborn.unwrap_err().into()),
-            "No such file or directory"
-        );
+        let said = unborn.map_err(|error| one_line(&error.into()));
+        assert!(said.is_err_and(|text| text == "No such file or directory"));
         let chain = anyhow!(io())
             .context("cannot open\nthe file")
             .context("cannot report");
