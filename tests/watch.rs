@@ -158,23 +158,77 @@ fn number_of(screen: &str, name: &str) -> Option<u64> {
     digits.replace(',', "").parse().ok()
 }
 
-#[test]
-fn the_view_agrees_with_the_report_and_changes_the_mode() {
-    if Command::new("tmux").arg("-V").output().is_err() {
-        skip("there is no tmux").unwrap();
-        return;
+/// A program to watch, and the command that watches it.
+struct Watched {
+    place: tempfile::TempDir,
+    rings: Rings,
+    told: Told,
+    pid: u32,
+    command: String,
+}
+
+impl Watched {
+    /// Nothing, and a word about it, where something for it is missing.
+    fn start(mode: &str) -> Option<Watched> {
+        if Command::new("tmux").arg("-V").output().is_err() {
+            skip("there is no tmux").unwrap();
+            return None;
+        }
+        let built = fixture("onrequest", "1.27", "static").unwrap()?;
+        let place = tempfile::tempdir().unwrap();
+        let rings = Rings::new().unwrap();
+        let program = patch(&built, place.path()).unwrap();
+        let told = Told::start(&program, &rings.setting(mode));
+        let pid = told.child.id();
+        let dir = rings.path().display();
+        let command = format!("exec {GOCC} watch {pid} --dir {dir} --every 200");
+        Some(Watched {
+            place,
+            rings,
+            told,
+            pid,
+            command,
+        })
     }
-    let Some(built) = fixture("onrequest", "1.27", "static").unwrap() else {
+}
+
+/// Waits until a process is no more.
+fn ends(pid: &str) {
+    let started = Instant::now();
+    while Path::new("/proc").join(pid).exists() {
+        assert!(started.elapsed() < PATIENCE, "{pid} lives on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn it_ends_with_its_terminal_and_when_told_to() {
+    let Some(watched) = Watched::start("observe") else {
         return;
     };
-    let place = tempfile::tempdir().unwrap();
-    let rings = Rings::new().unwrap();
-    let program = patch(&built, place.path()).unwrap();
-    let mut told = Told::start(&program, &rings.setting("trace"));
-    let pid = told.child.id();
+    for ending in ["close", "TERM", "INT", "HUP"] {
+        let terminal = Terminal::run(watched.place.path(), &watched.command);
+        terminal.until(|screen| screen.contains("mode observe"));
+        let pid = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        if ending == "close" {
+            terminal.tmux(&["kill-server"]);
+        } else {
+            let signal = format!("-{ending}");
+            let kill = Command::new("kill").args([&signal, pid.trim()]).status();
+            assert!(kill.unwrap().success());
+        }
+        ends(pid.trim());
+    }
+}
+
+#[test]
+fn the_view_agrees_with_the_report_and_changes_the_mode() {
+    let Some(watched) = Watched::start("trace") else {
+        return;
+    };
+    let (rings, pid, mut told) = (watched.rings, watched.pid, watched.told);
     let dir = rings.path().display().to_string();
-    let command = format!("{GOCC} watch {pid} --dir {dir} --every 200");
-    let terminal = Terminal::run(place.path(), &command);
+    let terminal = Terminal::run(watched.place.path(), &watched.command);
     terminal.until(|screen| screen.contains("mode trace"));
 
     told.tell("load 50000");
@@ -220,18 +274,9 @@ fn the_view_agrees_with_the_report_and_changes_the_mode() {
 
     told.child.kill().unwrap();
     terminal.until(|screen| screen.contains("ENDED"));
+    let view = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
     terminal.press("q");
-    let gone = Instant::now();
-    let socket = terminal.socket.clone();
-    let lives = || {
-        let mut command = Command::new("tmux");
-        command.arg("-S").arg(&socket).arg("has-session");
-        command.output().unwrap().status.success()
-    };
-    while lives() {
-        assert!(gone.elapsed() < PATIENCE, "q ends the view");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    ends(view.trim());
 }
 
 #[test]

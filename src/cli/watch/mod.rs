@@ -1,6 +1,7 @@
 //! `gocc watch`: a running program's maps on a terminal. What is shown is worked out by [`crate::analyze::live`],
 //! what it looks like by `view`; changes go the way of `gocc ctl`.
 
+mod terminal;
 mod view;
 
 use super::ctl::{CtlArgs, ring_of};
@@ -10,12 +11,13 @@ use crate::patch::Mode;
 use crate::ring::Ring;
 use anyhow::{Context, bail};
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use terminal::Waited;
 use view::View;
 
 /// Functions and maps that are listed at most.
@@ -106,11 +108,10 @@ impl<'l, 'r, 'b, 'c> Watch<'l, 'r, 'b, 'c> {
                 .draw(|frame| self.view.draw(frame))
                 .context(cannot)?;
             let rest = every.saturating_sub(self.looked.elapsed());
-            if event::poll(rest).or_else(interrupted).context(cannot)? {
-                let event = event::read().context(cannot)?;
-                if !self.answer(event) {
-                    return Ok(());
-                }
+            match terminal::wait(rest).context(cannot)? {
+                Waited::Event(event) if !self.answer(&event) => return Ok(()),
+                Waited::Gone => bail!("the terminal was closed"),
+                Waited::Event(_) | Waited::Nothing => {}
             }
             if self.looked.elapsed() >= every {
                 self.look()?;
@@ -128,12 +129,12 @@ impl<'l, 'r, 'b, 'c> Watch<'l, 'r, 'b, 'c> {
     }
 
     /// False when the view is to end.
-    fn answer(&mut self, event: Event) -> bool {
+    fn answer(&mut self, event: &Event) -> bool {
         let Event::Key(key) = event else { return true };
         if key.kind == KeyEventKind::Release {
             return true;
         }
-        match wish_of(key, self.view.snapshot()) {
+        match wish_of(*key, self.view.snapshot()) {
             Some(Wish::End) => return false,
             Some(Wish::Pause) => self.view.pause(),
             Some(Wish::Change(change)) => self.change(&change),
@@ -184,13 +185,5 @@ fn wish_of(key: KeyEvent, snapshot: &Snapshot) -> Option<Wish> {
         KeyCode::Char('+' | '=') => sample(period / 2),
         KeyCode::Char('-') => sample(period.saturating_mul(2)),
         _ => None,
-    }
-}
-
-/// A signal is no failure: whoever waited looks whether it was meant as an end.
-fn interrupted(error: std::io::Error) -> std::io::Result<bool> {
-    match error.kind() {
-        std::io::ErrorKind::Interrupted => Ok(false),
-        _ => Err(error),
     }
 }
