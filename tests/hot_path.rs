@@ -51,15 +51,15 @@ const BUDGETS: [Budget; 12] = [
     at_most(OFF, "gocc.hook_mapaccess2_fast64", 4, 2),
     at_most(OFF, "gocc.exit0_mapaccess2_fast64", 5, 3),
     at_most(OFF, "gocc.hook_mapassign_fast64", 4, 2),
-    at_most(OFF, "gocc.exit0_mapassign_fast64", 7, 4),
+    at_most(OFF, "gocc.exit0_mapassign_fast64", 5, 3),
     at_most(OBSERVE, "gocc.hook_mapaccess2_fast64", 12, 4),
     at_most(OBSERVE, "gocc.exit0_mapaccess2_fast64", 5, 3),
-    at_most(OBSERVE, "gocc.hook_mapassign_fast64", 69, 34),
-    at_most(OBSERVE, "gocc.exit0_mapassign_fast64", 15, 7),
-    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 145, 69),
+    at_most(OBSERVE, "gocc.hook_mapassign_fast64", 32, 16),
+    at_most(OBSERVE, "gocc.exit0_mapassign_fast64", 14, 6),
+    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 131, 63),
     at_most(TRACE, "gocc.exit0_mapaccess2_fast64", 14, 6),
-    at_most(TRACE, "gocc.hook_mapassign_fast64", 142, 69),
-    at_most(TRACE, "gocc.exit0_mapassign_fast64", 15, 7),
+    at_most(TRACE, "gocc.hook_mapassign_fast64", 128, 63),
+    at_most(TRACE, "gocc.exit0_mapassign_fast64", 16, 7),
 ];
 
 /// A patched executable's injected code.

@@ -13,7 +13,7 @@ use crate::patch::asm::{Assembled, Assembler};
 use crate::patch::decode::{Entry, Exit, FailedCheck};
 use crate::patch::walk::{ShortStack, end_short_stacks};
 use crate::ring::Operation;
-use crate::ring::layout::{self, GATE_TRACE, Mark, Record};
+use crate::ring::layout::{self, GATE_OBSERVE, GATE_TRACE, Mark, Record};
 use iced_x86::code_asm::*;
 use iced_x86::{Code, IcedError, Instruction, Register};
 use std::mem::{offset_of, size_of};
@@ -63,27 +63,36 @@ impl Emitter<'_> {
         asm.relocated(&exit.instructions)?;
         let mut done = asm.code.create_label();
         let mut marked = asm.code.create_label();
+        let mut traced = asm.code.create_label();
         let mut short_stacks = Vec::new();
         if operation == Operation::Clone {
             short_stacks = self.note_clone(&mut asm)?;
         }
         let mut managed = asm.code.create_label();
-        asm.compare32(self.addresses.gate(), GATE_TRACE as i32)?;
+        // The common case runs straight through: observe for writes, observe or dormant for reads, which leave
+        // marks in trace mode only.
         if operation.writes() {
-            asm.code.ja(managed)?;
-            asm.compare32(self.addresses.gate(), 0)?;
-            asm.code.je(done)?;
-        } else {
-            // Reads leave marks in trace mode only: here the common case runs straight through.
-            asm.code.jae(marked)?;
-            asm.code.ret()?;
+            asm.compare32(self.addresses.gate(), GATE_OBSERVE as i32)?;
+            asm.code.jb(done)?;
+            asm.code.jne(traced)?;
             asm.code.set_label(&mut marked)?;
+            self.clear_mark(&mut asm, done)?;
+            asm.code.set_label(&mut done)?;
+            asm.code.ret()?;
+            asm.code.set_label(&mut traced)?;
+            asm.compare32(self.addresses.gate(), GATE_TRACE as i32)?;
+            asm.code.jbe(marked)?;
+        } else {
+            asm.compare32(self.addresses.gate(), GATE_TRACE as i32)?;
+            asm.code.jae(traced)?;
+            asm.code.ret()?;
+            asm.code.set_label(&mut traced)?;
             asm.code.ja(managed)?;
+            self.clear_mark(&mut asm, done)?;
+            asm.code.set_label(&mut done)?;
+            asm.code.ret()?;
+            asm.code.set_label(&mut managed)?;
         }
-        self.clear_mark(&mut asm, done)?;
-        asm.code.set_label(&mut done)?;
-        asm.code.ret()?;
-        asm.code.set_label(&mut managed)?;
         asm.code.mov(rdx, rbp)?;
         self.call_leave(&mut asm)?;
         asm.code.ret()?;

@@ -20,9 +20,6 @@ use crate::ring::layout::{self, GATE_OBSERVE, GATE_TRACE, LaneHeader, Mark, Reco
 use iced_x86::code_asm::*;
 use std::mem::{offset_of, size_of};
 
-/// Frames above the innermost in a mark; while its goroutine is inside the operation the shim follows
-/// the rest itself.
-const MARK_FRAMES: usize = 3;
 /// Frames above the innermost in a lane's record.
 const RECORD_FRAMES: usize = 4;
 /// A lane looks at the time-stamp counter once in this many records.
@@ -30,15 +27,19 @@ const CLOCK_PERIOD: i32 = 32;
 
 /// Without C code a Go thread's FS points behind the first of the six words of m.tls (runtime/runtime2.go
 /// tlsSlots, sys_linux_amd64.s settls); on Linux the runtime uses that first one, for g. This is the offset
-/// from FS of the third: the reads of a batch are counted there, since the way to the lane (g, m, p, its
-/// id) costs more than the rest of the hook. With C code FS points to what the C library keeps there.
+/// from FS of the third: the operations of a batch are counted there, since the way to the lane (g, m, p,
+/// its id) costs more than the rest of the hook. With C code FS points to what the C library keeps there.
 const THREAD_SLOT: i32 = 8;
-/// Reads counted in a thread's slot before they are counted in its P's lane. Small, so that a change of
+/// The fourth: the address of the mark that the thread left last, or of any other one. Valid wherever the
+/// count in the third is positive.
+const THREAD_MARK: i32 = 16;
+/// Operations counted in a thread's slot before they are counted in its P's lane. Small, so that a change of
 /// the sampling period takes effect soon.
 const BATCH: i32 = 64;
 
 impl Emitter<'_> {
-    /// The entry hook of a map operation.
+    /// The entry hook of a map operation. `mark_frames` are kept in a mark above the innermost one; while its
+    /// goroutine is inside the operation the shim follows the rest itself.
     pub fn operation_entry(
         &self,
         at: Vaddr,
@@ -46,6 +47,7 @@ impl Emitter<'_> {
         operation: Operation,
         map: MapArgument,
         map_type: TypeArgument,
+        mark_frames: usize,
     ) -> Result<Assembled> {
         let mut asm = Assembler::new()?;
         let back = Self::displaced_entry(&mut asm, entry)?;
@@ -54,6 +56,7 @@ impl Emitter<'_> {
             asm,
             operation,
             map_type,
+            mark_frames,
             back: back.0,
             short_stacks: Vec::new(),
         };
@@ -68,6 +71,7 @@ struct OperationHook<'a> {
     asm: Assembler,
     operation: Operation,
     map_type: TypeArgument,
+    mark_frames: usize,
     /// Where the function goes on.
     back: u64,
     short_stacks: Vec<ShortStack>,
@@ -96,6 +100,12 @@ impl OperationHook<'_> {
         self.asm.code.jne(conflict)?;
         self.asm.code.set_label(&mut observed)?;
         if self.operation.writes() {
+            let mut anew = self.asm.code.create_label();
+            if self.emitter.has_thread_slots {
+                self.mark_again(anew)?;
+                self.asm.code.set_label(&mut anew)?;
+                self.ensure_thread_mark()?;
+            }
             self.skip_private()?;
             self.leave_mark(false)?;
         }
@@ -178,6 +188,87 @@ impl OperationHook<'_> {
         self.asm.code.zero_bytes()
     }
 
+    /// The thread's last mark has a place of its own from now on, if it had none.
+    fn ensure_thread_mark(&mut self) -> Result {
+        let mut has_one = self.asm.code.create_label();
+        let thread_mark = qword_ptr(THREAD_MARK).fs();
+        self.asm.code.cmp(thread_mark, 0)?;
+        self.asm.code.jne(has_one)?;
+        self.asm.lea(r10, self.emitter.addresses.marks())?;
+        self.asm.code.mov(thread_mark, r10)?;
+        self.asm.code.set_label(&mut has_one)?;
+        self.asm.code.zero_bytes()
+    }
+
+    /// The common case in observe mode: the thread's last mark is of this goroutine and this map. Then only the
+    /// place may differ, and the four return addresses are one store. Leads to `anew` otherwise, and when the
+    /// thread's batch is over.
+    fn mark_again(&mut self, anew: CodeLabel) -> Result {
+        let layout = self.emitter.layout;
+        let state = dword_ptr(r10 + offset_of!(Mark, state));
+        let depth = dword_ptr(r10 + offset_of!(Mark, depth));
+        let mut same_depth = self.asm.code.create_label();
+        let mut other_depth = self.asm.code.create_label();
+        let asm = &mut self.asm.code;
+        asm.dec(dword_ptr(THREAD_SLOT).fs())?;
+        asm.jle(anew)?;
+        asm.mov(r10, qword_ptr(THREAD_MARK).fs())?;
+        asm.mov(r12d, dword_ptr(r14 + layout.g_goid))?;
+        asm.cmp(dword_ptr(r10 + offset_of!(Record, who)), r12d)?;
+        asm.jne(anew)?;
+        asm.cmp(qword_ptr(r10 + offset_of!(Record, map)), r11)?;
+        asm.jne(anew)?;
+        // A frame that is not where one can be has a depth of its own, see `end_short_stacks`.
+        asm.mov(r8, qword_ptr(r14 + layout.g_stack_hi))?;
+        asm.sub(r8, 16)?;
+        asm.mov(r9, r8)?;
+        asm.sub(r9, rbp)?;
+        asm.cmp(depth, r9d)?;
+        asm.jne(other_depth)?;
+        asm.set_label(&mut same_depth)?;
+        self.collect_again(anew)?;
+        let asm = &mut self.asm.code;
+        asm.mov(state, layout::MARK_CHANGING)?;
+        asm.mov(
+            byte_ptr(r10 + offset_of!(Record, who) + 6),
+            u32::from(self.operation.code()),
+        )?;
+        asm.movaps(xmmword_ptr(r10 + offset_of!(Record, pcs)), xmm0)?;
+        asm.mov(state, layout::MARK_INSIDE)?;
+        asm.jmp(self.back)?;
+
+        asm.set_label(&mut other_depth)?;
+        asm.cmp(rbp, rsp)?;
+        asm.jbe(anew)?;
+        asm.cmp(rbp, r8)?;
+        asm.ja(anew)?;
+        asm.mov(state, layout::MARK_CHANGING)?;
+        asm.mov(depth, r9d)?;
+        asm.jmp(same_depth)
+    }
+
+    /// XMM0 = four return addresses; those that this hook's marks do not keep are zero. The first frame is known
+    /// to be where one can be, the others are looked at.
+    fn collect_again(&mut self, anew: CodeLabel) -> Result {
+        let asm = &mut self.asm.code;
+        asm.movd(xmm0, dword_ptr(rsp))?;
+        asm.movd(xmm1, dword_ptr(rbp + 8))?;
+        asm.punpckldq(xmm0, xmm1)?;
+        if self.mark_frames == 1 {
+            return Ok(());
+        }
+        for (before, frame, to) in [(rbp, r9, xmm1), (r9, rdx, xmm2)] {
+            asm.mov(frame, qword_ptr(before))?;
+            asm.cmp(frame, before)?;
+            asm.jbe(anew)?;
+            asm.cmp(frame, r8)?;
+            asm.ja(anew)?;
+            asm.movd(to, dword_ptr(frame + 8))?;
+        }
+        asm.punpckldq(xmm1, xmm2)?;
+        asm.punpcklqdq(xmm0, xmm1)
+    }
+
     /// The goroutine's mark says: inside this operation.
     fn leave_mark(&mut self, is_traced: bool) -> Result {
         self.emitter.find_mark(&mut self.asm)?;
@@ -190,7 +281,7 @@ impl OperationHook<'_> {
             .code
             .mov(dword_ptr(r10 + state), layout::MARK_CHANGING)?;
         self.asm.load64(rdx, self.emitter.addresses.clock())?;
-        self.fill_record(r12, MARK_FRAMES)?;
+        self.fill_record(r12, self.mark_frames)?;
         self.asm
             .code
             .mov(qword_ptr(r10 + offset_of!(Mark, g)), r14)?;
@@ -254,15 +345,21 @@ impl OperationHook<'_> {
         let mut no_lane = self.asm.code.create_label();
         let period = self.emitter.addresses.sample_period();
         let countdown = dword_ptr(r12 + offset_of!(LaneHeader, countdown));
-        if self.operation.writes() {
-            self.find_lane(no_lane, no_lane)?;
-            self.make_mark_current()?;
-            self.asm.code.dec(countdown)?;
-        } else if self.emitter.has_thread_slots {
+        let writes = self.operation.writes();
+        if self.emitter.has_thread_slots {
             let slot = dword_ptr(THREAD_SLOT).fs();
-            self.asm.code.dec(slot)?;
-            self.asm.code.jg(self.back)?;
-            self.find_lane(no_lane, no_lane)?;
+            if writes {
+                self.find_lane(no_lane, no_lane)?;
+                self.make_mark_current()?;
+                self.asm.code.mov(qword_ptr(THREAD_MARK).fs(), r10)?;
+                self.asm.code.cmp(slot, 0)?;
+                self.asm.code.jg(self.back)?;
+            } else {
+                self.asm.code.dec(slot)?;
+                self.asm.code.jg(self.back)?;
+                self.ensure_thread_mark()?;
+                self.find_lane(no_lane, no_lane)?;
+            }
             self.asm.load32(r13d, period)?;
             self.asm.code.mov(edx, BATCH)?;
             self.asm.code.cmp(r13d, edx)?;
@@ -271,6 +368,9 @@ impl OperationHook<'_> {
             self.asm.code.sub(countdown, r13d)?;
         } else {
             self.find_lane(no_lane, no_lane)?;
+            if writes {
+                self.make_mark_current()?;
+            }
             self.asm.code.dec(countdown)?;
         }
         self.asm.code.jg(self.back)?;

@@ -326,7 +326,14 @@ impl SitePlanner<'_> {
                 operation,
                 map,
                 map_type,
-            } => emitter.operation_entry(at, &entry, operation, map, map_type),
+            } => emitter.operation_entry(
+                at,
+                &entry,
+                operation,
+                map,
+                map_type,
+                site.probe.mark_frames(),
+            ),
             ProbeKind::Death => emitter.death_entry(at, &entry),
             ProbeKind::Start => emitter.start_entry(at, &entry),
             ProbeKind::Panic | ProbeKind::Check { .. } | ProbeKind::Constructor => {

@@ -11,6 +11,8 @@ pub(super) struct ShortStack {
     end: CodeLabel,
     /// Offset of the return address in the record that is not there.
     pc_at: usize,
+    /// Not even the caller's frame is where one can be.
+    is_empty: bool,
     after: CodeLabel,
 }
 
@@ -44,7 +46,12 @@ impl Emitter<'_> {
                 asm.code.mov(next, qword_ptr(frame))?;
             }
             let pc_at = pc_at(index);
-            short.push(ShortStack { end, pc_at, after });
+            short.push(ShortStack {
+                end,
+                pc_at,
+                is_empty: index == 1,
+                after,
+            });
         }
         if frames + 1 < layout::RECORD_PCS {
             asm.code.mov(dword_ptr(r10 + pc_at(frames + 1)), 0)?;
@@ -61,6 +68,10 @@ pub(super) fn end_short_stacks(asm: &mut Assembler, short_stacks: &[ShortStack])
         let mut end = short.end;
         asm.code.set_label(&mut end)?;
         asm.code.mov(dword_ptr(r10 + short.pc_at), 0)?;
+        if short.is_empty {
+            // The distance to the frame, which the mark keeps, becomes one that no frame has.
+            asm.code.lea(r8, qword_ptr(rbp - 1))?;
+        }
         asm.code.jmp(short.after)?;
     }
     Ok(())

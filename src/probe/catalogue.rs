@@ -79,6 +79,15 @@ impl Probe {
         (self.minors.0..=self.minors.1).contains(&minor)
             && self.map_impl.is_none_or(|wanted| wanted == map_impl)
     }
+
+    /// Return addresses to keep in a mark beside the function's own, so that one of them is in code that the
+    /// user knows: reflection (reflect/map.go) and the runtime's own wrappers call all functions but those for
+    /// integer keys, which compiled code calls directly.
+    pub fn mark_frames(&self) -> usize {
+        let is_for_integers =
+            self.function.contains("_fast32") || self.function.contains("_fast64");
+        if is_for_integers { 1 } else { 3 }
+    }
 }
 
 /// No last version known.

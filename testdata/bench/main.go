@@ -6,26 +6,35 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"sync"
 	"time"
 )
 
-const operations = 2_000_000
+// Many short rounds find the moments in which a busy machine leaves the CPU alone.
+var (
+	operations = flag.Int("operations", 2_000_000, "operations in a round")
+	rounds     = flag.Int("rounds", 5, "rounds, the fastest of which counts")
+	only       = flag.String("only", "", "measure only the line of this name")
+)
 
 var sink int
 
 // kept keeps the maps off the goroutine's stack, where the hooks would take them for private.
 var kept []interface{}
 
-// measure prints the fastest of five rounds, since everything else on the machine only adds.
+// measure prints the fastest of the rounds, since everything else on the machine only adds.
 func measure(name string, run func(n int)) {
-	run(operations / 10)
+	if *only != "" && *only != name {
+		return
+	}
+	run(*operations / 10)
 	best := 0.0
-	for round := 0; round < 5; round++ {
+	for round := 0; round < *rounds; round++ {
 		start := time.Now()
-		run(operations)
-		each := float64(time.Since(start).Nanoseconds()) / operations
+		run(*operations)
+		each := float64(time.Since(start).Nanoseconds()) / float64(*operations)
 		if round == 0 || each < best {
 			best = each
 		}
@@ -139,6 +148,7 @@ func shared() {
 }
 
 func main() {
+	flag.Parse()
 	reads()
 	writes()
 	strings()
