@@ -13,15 +13,13 @@ use crate::image::Vaddr;
 use crate::patch::asm::{Assembled, Assembler};
 use crate::patch::decode::Entry;
 use crate::patch::hooks::{Emitter, Result, place};
-use crate::patch::walk::{ShortStack, end_short_stacks};
+use crate::patch::walk::{ShortCollection, ShortStack, end_short_collections, end_short_stacks};
 use crate::probe::{MapArgument, TypeArgument};
 use crate::ring::Operation;
 use crate::ring::layout::{self, GATE_OBSERVE, GATE_TRACE, LaneHeader, Mark, Record};
 use iced_x86::code_asm::*;
 use std::mem::{offset_of, size_of};
 
-/// Frames above the innermost in a lane's record.
-const RECORD_FRAMES: usize = 4;
 /// A lane looks at the time-stamp counter once in this many records.
 const CLOCK_PERIOD: i32 = 32;
 
@@ -59,6 +57,7 @@ impl Emitter<'_> {
             mark_frames,
             back: back.0,
             short_stacks: Vec::new(),
+            short_collections: Vec::new(),
         };
         hook.emit(map, entry.start())?;
         hook.asm.finish(at, 0)
@@ -75,6 +74,7 @@ struct OperationHook<'a> {
     /// Where the function goes on.
     back: u64,
     short_stacks: Vec<ShortStack>,
+    short_collections: Vec<ShortCollection>,
 }
 
 impl OperationHook<'_> {
@@ -136,7 +136,8 @@ impl OperationHook<'_> {
         self.asm.compare32(gate, GATE_TRACE as i32)?;
         self.asm.code.jae(trace)?;
         self.asm.code.jmp(observed)?;
-        end_short_stacks(&mut self.asm, &self.short_stacks)
+        end_short_stacks(&mut self.asm, &self.short_stacks)?;
+        end_short_collections(&mut self.asm, &self.short_collections)
     }
 
     /// A nil map has no header, and nothing happens to it.
@@ -269,7 +270,15 @@ impl OperationHook<'_> {
         asm.punpcklqdq(xmm0, xmm1)
     }
 
-    /// The goroutine's mark says: inside this operation.
+    /// See [`Emitter::collect`].
+    fn collect(&mut self) -> Result {
+        let short = self.emitter.collect(&mut self.asm)?;
+        self.short_collections.push(short);
+        Ok(())
+    }
+
+    /// The goroutine's mark says: inside this operation. In trace mode the stack is collected for it, and stays
+    /// so for the record.
     fn leave_mark(&mut self, is_traced: bool) -> Result {
         self.emitter.find_mark(&mut self.asm)?;
         if is_traced {
@@ -280,8 +289,18 @@ impl OperationHook<'_> {
         self.asm
             .code
             .mov(dword_ptr(r10 + state), layout::MARK_CHANGING)?;
+        if is_traced {
+            self.collect()?;
+        }
         self.asm.load64(rdx, self.emitter.addresses.clock())?;
-        self.fill_record(r12, self.mark_frames)?;
+        self.fill_record(r12)?;
+        if is_traced {
+            self.asm
+                .code
+                .movaps(xmmword_ptr(r10 + offset_of!(Record, pcs)), xmm0)?;
+        } else {
+            self.walk()?;
+        }
         self.asm
             .code
             .mov(qword_ptr(r10 + offset_of!(Mark, g)), r14)?;
@@ -295,8 +314,19 @@ impl OperationHook<'_> {
             .mov(dword_ptr(r10 + state), layout::MARK_INSIDE)
     }
 
-    /// Fills in the record at R10, all but its seed: RDX is the clock. RDX, RSI, R8 and R9 are clobbered.
-    fn fill_record(&mut self, goid: AsmRegister64, frames: usize) -> Result {
+    /// Fills in the return addresses of the mark at R10. RDX, RSI and R9 are clobbered; R8 becomes the highest
+    /// place that a frame can have.
+    fn walk(&mut self) -> Result {
+        let pcs = dword_ptr(r10 + offset_of!(Record, pcs));
+        self.asm.code.mov(esi, dword_ptr(rsp))?;
+        self.asm.code.mov(pcs, esi)?;
+        let short = self.emitter.walk(&mut self.asm, self.mark_frames)?;
+        self.short_stacks.extend(short);
+        Ok(())
+    }
+
+    /// Fills in the record at R10, all but its seed and the return addresses: RDX is the clock. RSI is clobbered.
+    fn fill_record(&mut self, goid: AsmRegister64) -> Result {
         self.asm
             .code
             .mov(qword_ptr(r10 + offset_of!(Record, map)), r11)?;
@@ -311,14 +341,7 @@ impl OperationHook<'_> {
             byte_ptr(r10 + offset_of!(Record, who) + 6),
             u32::from(self.operation.code()),
         )?;
-        self.store_type()?;
-        self.asm.code.mov(esi, dword_ptr(rsp))?;
-        self.asm
-            .code
-            .mov(dword_ptr(r10 + offset_of!(Record, pcs)), esi)?;
-        let short = self.emitter.walk(&mut self.asm, frames)?;
-        self.short_stacks.extend(short);
-        Ok(())
+        self.store_type()
     }
 
     /// R12 = the lane header of this P; leads away when there is none. R13 is clobbered.
@@ -382,6 +405,7 @@ impl OperationHook<'_> {
         if !self.operation.writes() {
             self.skip_private()?;
         }
+        self.collect()?;
         self.asm.code.jmp(record)?;
         self.asm.code.set_label(&mut no_lane)?;
         self.asm.code.jmp(self.back)
@@ -446,6 +470,7 @@ impl OperationHook<'_> {
         self.asm.code.or(rdx, r9)?;
         self.call_with_place_of(self.emitter.addresses.overlap)?;
         self.asm.code.mov(r11, r12)?;
+        self.collect()?;
         self.emitter.find_mark(&mut self.asm)
     }
 
@@ -473,7 +498,7 @@ impl OperationHook<'_> {
         self.asm.code.jmp(start.0)
     }
 
-    /// One record in the lane of this P; then the function goes on.
+    /// One record in the lane of this P, of the stack that was collected; then the function goes on.
     fn trace_record(&mut self) -> Result {
         let mut no_p = self.asm.code.create_label();
         let mut no_lane = self.asm.code.create_label();
@@ -512,7 +537,10 @@ impl OperationHook<'_> {
         self.asm
             .code
             .mov(r9, qword_ptr(r14 + self.emitter.layout.g_goid))?;
-        self.fill_record(r9, RECORD_FRAMES)?;
+        self.fill_record(r9)?;
+        let pcs = r10 + offset_of!(Record, pcs);
+        self.asm.code.movups(xmmword_ptr(pcs), xmm0)?;
+        self.asm.code.movups(xmmword_ptr(pcs + 16), xmm4)?;
         self.asm.code.add(r13, size_of::<Record>() as i32)?;
         self.asm
             .code

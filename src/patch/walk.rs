@@ -62,6 +62,68 @@ impl Emitter<'_> {
     }
 }
 
+/// Where a collection goes that finds the end of the stack.
+pub(super) struct ShortCollection {
+    /// By the number of return addresses found beside the innermost.
+    ends: Vec<CodeLabel>,
+    after: CodeLabel,
+}
+
+/// Frames of a collection above the innermost.
+const COLLECTED_FRAMES: usize = 4;
+
+impl Emitter<'_> {
+    /// As [`Emitter::walk`], but into registers, to be stored more than once: XMM0 = the innermost four return
+    /// addresses, XMM4 = the fifth and three zeros. R8 = the highest place of a frame, and RBP - 1 when not even
+    /// the first is where one can be. RDX and R9, XMM1 to XMM3 are clobbered.
+    pub(super) fn collect(&self, asm: &mut Assembler) -> Result<ShortCollection> {
+        let frames: [_; COLLECTED_FRAMES] = [
+            (rsp, rbp, xmm1),
+            (rbp, r9, xmm2),
+            (r9, rdx, xmm3),
+            (rdx, r9, xmm4),
+        ];
+        let mut ends = Vec::new();
+        let mut after = asm.code.create_label();
+        asm.code.mov(r8, qword_ptr(r14 + self.layout.g_stack_hi))?;
+        asm.code.sub(r8, 16)?;
+        asm.code.movd(xmm0, dword_ptr(rsp))?;
+        for (index, (before, frame, to)) in frames.into_iter().enumerate() {
+            let end = asm.code.create_label();
+            if index > 0 {
+                asm.code.mov(frame, qword_ptr(before))?;
+            }
+            asm.code.cmp(frame, before)?;
+            asm.code.jbe(end)?;
+            asm.code.cmp(frame, r8)?;
+            asm.code.ja(end)?;
+            asm.code.movd(to, dword_ptr(frame + 8))?;
+            ends.push(end);
+        }
+        asm.code.set_label(&mut after)?;
+        asm.code.punpckldq(xmm0, xmm1)?;
+        asm.code.punpckldq(xmm2, xmm3)?;
+        asm.code.punpcklqdq(xmm0, xmm2)?;
+        Ok(ShortCollection { ends, after })
+    }
+}
+
+/// Emits the ends of those collections: what was not found is zero.
+pub(super) fn end_short_collections(asm: &mut Assembler, short: &[ShortCollection]) -> Result {
+    for collection in short {
+        for (index, end) in collection.ends.iter().enumerate() {
+            let (mut end, register) = (*end, [xmm1, xmm2, xmm3, xmm4][index]);
+            asm.code.set_label(&mut end)?;
+            if index == 0 {
+                asm.code.lea(r8, qword_ptr(rbp - 1))?;
+            }
+            asm.code.pxor(register, register)?;
+        }
+        asm.code.jmp(collection.after)?;
+    }
+    Ok(())
+}
+
 /// Emits the ends of those walks: out of the way of all others.
 pub(super) fn end_short_stacks(asm: &mut Assembler, short_stacks: &[ShortStack]) -> Result {
     for short in short_stacks {
