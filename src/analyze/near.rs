@@ -11,8 +11,8 @@ use crate::ring::layout::Record;
 use crate::ring::{Operation, goid_of};
 use std::collections::HashMap;
 
-/// Maps that are watched at a time. One takes about 250 bytes.
-const MOST_MAPS: usize = 1 << 18;
+/// Maps that are watched at a time. One takes 216 bytes; so many just fit a table of 2^18 entries.
+const MOST_MAPS: usize = (1 << 18) / 8 * 7;
 /// Pairs of stacks that are told apart.
 const MOST_PAIRS: usize = 1 << 16;
 /// Operations that are kept for each map.
@@ -42,13 +42,12 @@ pub struct Lost {
     pub pairs: u64,
 }
 
-/// The last operations on a map.
+/// The last operations on a map: each goroutine's last one from each place.
 struct Watched {
+    /// How many there are.
+    count: usize,
+    /// The newest first.
     kept: [Kept; KEPT],
-    /// Numbers the operations of different goroutines, from 1 on.
-    turn: u32,
-    /// When it was last used.
-    clock: u64,
 }
 
 /// The last operation that a goroutine did from one place.
@@ -57,8 +56,6 @@ struct Kept {
     goroutine: u64,
     clock: u64,
     stack: StackId,
-    /// 0: nothing is kept here.
-    turn: u32,
     writes: bool,
 }
 
@@ -127,36 +124,30 @@ impl NearMisses {
 
     /// Takes the next operation into account.
     pub fn add(&mut self, record: &Record, stack: StackId, operation: Operation) {
-        let key = (record.map, record.seed);
-        if self.maps.len() >= MOST_MAPS && !self.maps.contains_key(&key) {
-            self.forget(record.clock);
-        }
-        let watched = self.maps.entry(key).or_insert_with(Watched::new);
-        watched.clock = record.clock;
         let new = Kept {
             goroutine: goid_of(record),
             clock: record.clock,
             stack,
-            turn: 0,
             writes: operation.writes(),
         };
-        let own = watched.place_for(&new);
-        let since = watched.kept.get(own).map_or(0, |kept| kept.same_as(&new));
-        if since == watched.turn && since != 0 {
-            // Nobody else was here since.
-            watched.keep(own, new, since);
+        let key = (record.map, record.seed);
+        let Some(watched) = self.maps.get_mut(&key) else {
+            if self.maps.len() >= MOST_MAPS {
+                self.forget(record.clock);
+            }
+            self.maps.insert(key, Watched::new(new));
             return;
-        }
-        for old in watched.kept.iter().filter(|old| old.turn > since) {
+        };
+        let since = watched.since(&new);
+        for old in since {
             let is_conflict = old.goroutine != new.goroutine && (old.writes || new.writes);
             let gap = new.clock.saturating_sub(old.clock);
             if is_conflict && gap <= self.window {
                 near_miss(&mut self.pairs, &mut self.lost, record, old, &new);
             }
         }
-        let turn = watched.turn.saturating_add(1);
-        watched.turn = turn;
-        watched.keep(own, new, turn);
+        let since = since.len();
+        watched.put(new, since);
     }
 
     /// Makes room: maps that nobody used for longer than the window can have no near miss any more.
@@ -164,7 +155,7 @@ impl NearMisses {
     fn forget(&mut self, now: u64) {
         let window = self.window;
         self.maps
-            .retain(|_, watched| now.saturating_sub(watched.clock) <= window);
+            .retain(|_, watched| now.saturating_sub(watched.last_used()) <= window);
         if self.maps.len() > MOST_MAPS / 2 {
             self.lost.maps += self.maps.len() as u64;
             self.maps.clear();
@@ -178,46 +169,40 @@ impl NearMisses {
 }
 
 impl Watched {
-    fn new() -> Watched {
-        let nothing = Kept {
-            goroutine: 0,
-            clock: 0,
-            stack: StackId::NONE,
-            turn: 0,
-            writes: false,
-        };
+    fn new(first: Kept) -> Watched {
         Watched {
-            kept: [nothing; KEPT],
-            turn: 0,
-            clock: 0,
+            count: 1,
+            kept: [first; KEPT],
         }
     }
 
-    /// Where an operation goes: in the place of the same one, else of the oldest.
-    fn place_for(&self, new: &Kept) -> usize {
-        let same = self.kept.iter().position(|kept| kept.same_as(new) != 0);
-        let oldest = || {
-            let by_turn = |(_, kept): &(usize, &Kept)| kept.turn;
-            self.kept.iter().enumerate().min_by_key(by_turn)
-        };
-        same.or_else(|| oldest().map(|(at, _)| at)).unwrap_or(0)
+    fn last_used(&self) -> u64 {
+        let [newest, ..] = &self.kept;
+        newest.clock
     }
 
-    fn keep(&mut self, at: usize, new: Kept, turn: u32) {
-        if let Some(kept) = self.kept.get_mut(at) {
-            *kept = Kept { turn, ..new };
-        }
+    /// The operations that came since the same one; all, when there was none.
+    fn since(&self, new: &Kept) -> &[Kept] {
+        let kept = self.kept.get(..self.count).unwrap_or_default();
+        let same = kept.iter().position(|old| old.is_same(new));
+        same.and_then(|same| kept.get(..same)).unwrap_or(kept)
+    }
+
+    /// Puts an operation in front, in place of the one after `since` others (the same, or none), or of the
+    /// oldest when there is no room.
+    fn put(&mut self, new: Kept, since: usize) {
+        let place = since.min(KEPT - 1);
+        self.count = self.count.max(place + 1);
+        self.kept.copy_within(..place, 1);
+        let [newest, ..] = &mut self.kept;
+        *newest = new;
     }
 }
 
 impl Kept {
-    /// Its turn, when it is the same goroutine's operation from the same place; else 0.
-    fn same_as(&self, new: &Kept) -> u32 {
-        if self.goroutine == new.goroutine && self.stack == new.stack {
-            self.turn
-        } else {
-            0
-        }
+    /// It is the same goroutine's operation from the same place.
+    fn is_same(&self, new: &Kept) -> bool {
+        self.goroutine == new.goroutine && self.stack == new.stack
     }
 }
 

@@ -16,9 +16,6 @@ const MOST_STACKS: usize = 1 << 20;
 pub struct StackId(u32);
 
 impl StackId {
-    /// No stack's number.
-    pub const NONE: StackId = StackId(u32::MAX);
-
     /// Its place in a list of all stacks.
     pub fn index(self) -> usize {
         self.0 as usize
@@ -32,10 +29,21 @@ impl StackId {
 }
 
 /// An operation and its return addresses (low 32 bits, innermost first, zeros at the end).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     operation: Operation,
     pcs: [u32; RECORD_PCS],
+}
+
+/// In words of eight bytes: once for every record, and several times faster than field by field.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (pairs, _) = self.pcs.as_chunks::<2>();
+        for &[low, high] in pairs {
+            state.write_u64(u64::from(low) | u64::from(high) << 32);
+        }
+        state.write_u8(self.operation.code());
+    }
 }
 
 /// What is known of a stack.
