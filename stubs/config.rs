@@ -12,6 +12,27 @@ pub const LABELS_LIST: u32 = 2;
 /// Bytes of `Config::ring_path`, with its terminating zero.
 pub const PATH_LEN: usize = 320;
 
+/// A function and its frame.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct FrameOf {
+    /// Link-time range of its code; empty when there is none.
+    pub start: u64,
+    /// See `start`.
+    pub end: u64,
+    /// Bytes from the stack pointer, where it calls, up to its return address.
+    pub size: u64,
+}
+
 /// Facts about the executable and the options chosen when it was patched.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -48,6 +69,10 @@ pub struct Config {
     /// Link-time ranges of code between map operations and the code that wants them: the runtime's map
     /// functions, and reflect's. Empty when there are none.
     pub between: [[u64; 2]; 2],
+    /// What lies on a goroutine's stack between Go code that C has called and the Go code that has called C:
+    /// `runtime.cgocallback`, `runtime.systemstack_switch` (in place of asmcgocall, runtime/asm_amd64.s) and
+    /// `runtime.cgocall`. The chain of frame pointers leads to C's stack there.
+    pub through_c: [FrameOf; 3],
     /// `GATE_*` without `GOCC=mode=...`.
     pub default_gate: u32,
     /// Bytes per lane without `GOCC=ring=...`; 0 for the built-in default.

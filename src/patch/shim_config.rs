@@ -5,9 +5,10 @@ mod definition;
 
 pub use definition::{Config, DIR_LEN};
 
-use definition::{LABELS_LIST, LABELS_MAP};
+use definition::{FrameOf, LABELS_LIST, LABELS_MAP};
 
 use crate::golang::{Func, GoBinary};
+use crate::image::Vaddr;
 use crate::patch::planner::{PlanError, PlanOptions};
 use zerocopy::FromZeros;
 
@@ -65,9 +66,33 @@ pub fn between() -> Vec<&'static str> {
 /// Where the program's own code begins for sure.
 const MAIN: &str = "main.main";
 
+/// What lies between Go code that C has called and the Go code that has called C; see `Config::through_c`.
+const THROUGH_C: [&str; 3] = [
+    "runtime.cgocallback",
+    "runtime.systemstack_switch",
+    "runtime.cgocall",
+];
+
 /// The names of the functions that [`for_executable`] wants to know.
 pub fn names() -> Vec<&'static str> {
-    [BETWEEN_RUNTIME, BETWEEN_REFLECT, &[MAIN]].concat()
+    [BETWEEN_RUNTIME, BETWEEN_REFLECT, &[MAIN], &THROUGH_C].concat()
+}
+
+/// A function's frame, where it has all of it: behind its prologue.
+fn frame_of(go: &GoBinary<'_>, functions: &[Func<'_>], name: &str) -> FrameOf {
+    let Some(function) = functions.iter().find(|f| f.name == name) else {
+        return FrameOf::new_zeroed();
+    };
+    let code = function.entry.0..function.end.0;
+    let depths = code.clone().filter_map(|pc| go.sp_delta_at(Vaddr(pc)));
+    FrameOf {
+        start: code.start,
+        end: code.end,
+        size: depths
+            .max()
+            .and_then(|most| u64::try_from(most).ok())
+            .unwrap_or(0),
+    }
 }
 
 /// From the first to the last of some functions; empty where the program's own code lies among them.
@@ -95,6 +120,7 @@ pub fn for_executable(
     config.text_start = go.text_start.0;
     config.text_end = go.text_end.0;
     config.between = [BETWEEN_RUNTIME, BETWEEN_REFLECT].map(|names| range_of(functions, names));
+    config.through_c = THROUGH_C.map(|name| frame_of(go, functions, name));
     config.default_gate = options.mode.gate();
     config.default_lane_size = options.ring_size.unwrap_or(0);
     config.g_stack_lo = layout.g_stack_lo;

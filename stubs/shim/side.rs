@@ -1,7 +1,7 @@
 //! The sides of a conflict: who a goroutine is and where it stands, as its g, its stack and its mark
 //! tell.
 
-use crate::config::Config;
+use crate::config::{Config, FrameOf};
 use crate::context::copy_labels;
 use crate::front::{Front, read_at};
 use crate::layout::*;
@@ -367,30 +367,109 @@ unsafe fn copy_record(record: *const Record, side: *mut Side) {
     }
 }
 
-/// Follows the chain of frame pointers from `frame`, writing return addresses from `pcs[depth]` on.
-/// The chain must stay inside the goroutine's stack and ascend, which bounds the walk.
+/// Follows the chain of frame pointers from `frame`, writing return addresses from `pcs[depth]` on; also
+/// through C, where the chain leads to C's stack.
 ///
 /// # Safety
 /// `g` must be a g; `side` lies in the front.
 unsafe fn walk(config: &Config, g: u64, frame: u64, side: *mut Side, depth: usize) {
-    let mut depth = depth;
+    let mut frame = frame;
+    // SAFETY: the caller's.
+    unsafe {
+        (*side).depth = depth as u32;
+        while frame != 0 {
+            // Both go upwards, so this ends.
+            let last = follow(config, g, frame, side);
+            frame = if last == 0 {
+                0
+            } else {
+                through_c(config, g, last, side)
+            };
+        }
+    }
+}
+
+/// Follows one chain of frame pointers to its last frame, which it gives back, or 0. It must stay inside the
+/// goroutine's stack and ascend, which bounds the walk. Registers are kept few: it runs on that stack.
+///
+/// # Safety
+/// As for [`walk`].
+#[inline(never)]
+unsafe fn follow(config: &Config, g: u64, frame: u64, side: *mut Side) -> u64 {
     let mut frame = frame;
     // SAFETY: the caller's; stack memory stays mapped for the life of the process.
     unsafe {
         let (lo, hi) = (read_at(g, config.g_stack_lo), read_at(g, config.g_stack_hi));
-        let mut below = lo;
+        let (mut below, mut last) = (lo, 0);
         (*side).truncated = 0;
         while frame > below && frame.is_multiple_of(8) && frame <= hi.saturating_sub(16) {
-            if depth == WALKED_PCS {
-                (*side).truncated = 1;
+            if !put(side, read_at(frame, 8)) {
                 break;
             }
-            let pc = read_at(frame, 8) as u32;
-            write_volatile(&raw mut (*side).pcs[depth], pc);
-            depth += 1;
-            below = frame;
+            (below, last) = (frame, frame);
             frame = read_at(frame, 0);
         }
-        (*side).depth = depth as u32;
+        last
     }
+}
+
+/// Adds a return address; false when there is no room.
+///
+/// # Safety
+/// `side` lies in the front.
+unsafe fn put(side: *mut Side, pc: u64) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        let depth = (*side).depth as usize;
+        if depth >= WALKED_PCS {
+            (*side).truncated = 1;
+            return false;
+        }
+        write_volatile(&raw mut (*side).pcs[depth], pc as u32);
+        (*side).depth = depth as u32 + 1;
+        true
+    }
+}
+
+/// Where the chain of frame pointers goes on when Go code that C has called is reached: `last` is the last
+/// frame before C's stack, and its return address leads into `cgocallback`. That one has put a frame of its own above
+/// what the goroutine had when it called C (runtime/asm_amd64.s), for tracebacks to go on there. 0 when it is not
+/// like that.
+///
+/// # Safety
+/// As for [`walk`]; `last` lies on the goroutine's stack.
+#[inline(never)]
+unsafe fn through_c(config: &Config, g: u64, last: u64, side: *mut Side) -> u64 {
+    let [callback, switch, call] = &config.through_c;
+    // SAFETY: the caller's; what is read lies below `frame`, on the stack.
+    unsafe {
+        if !lies_in(config, callback, read_at(last, 8)) {
+            return 0;
+        }
+        let switched_at = last.saturating_add(16 + callback.size);
+        let called_at = switched_at.saturating_add(8 + switch.size);
+        // Where `cgocall` keeps its caller's frame pointer.
+        let frame = called_at.saturating_add(call.size);
+        if frame > read_at(g, config.g_stack_hi).saturating_sub(16) {
+            return 0;
+        }
+        let mut switched = read_at(switched_at, 0);
+        if switched.wrapping_sub(config.bias) == switch.start {
+            // Old versions have its entry there. Readers look for the call before a return address.
+            switched = switched.wrapping_add(1);
+        }
+        let called = read_at(called_at, 0);
+        let is_expected = lies_in(config, switch, switched) && lies_in(config, call, called);
+        if is_expected && put(side, switched) && put(side, called) {
+            frame
+        } else {
+            0
+        }
+    }
+}
+
+/// Whether a return address leads into a function.
+fn lies_in(config: &Config, function: &FrameOf, pc: u64) -> bool {
+    let at = pc.wrapping_sub(config.bias);
+    function.start < at && at <= function.end
 }

@@ -1,11 +1,11 @@
-// Lines makes goroutines collide below every kind of call, and prints at the same line of the source what
+// Lines makes goroutines collide below every kind of call (through C too, where the program has any), and prints at the same line of the source what
 // Go's own traceback says: `shape frame;frame;...`, each frame `function file:line`, innermost first.
 //
 // usage: lines [MILLISECONDS FOR EACH SHAPE]
 //
 //gocc:go 1.18 1.27
 //gocc:expect conflict assign/assign
-//gocc:variants static stripped cgo pie
+//gocc:variants static stripped cgo cgostripped pie
 package main
 
 import (
@@ -92,6 +92,9 @@ func collide(step func()) {
 	all.Wait()
 }
 
+// withC collides in Go code that C has called; without cgo it does nothing.
+var withC = func() {}
+
 func main() {
 	until = 150
 	if len(os.Args) > 1 {
@@ -110,4 +113,5 @@ func main() {
 	collide(func() { call(func() { c[here("closure")] = 1; c[2] = 2 }) })
 	d := table{}
 	collide(func() { deferred(d) })
+	withC()
 }
