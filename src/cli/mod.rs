@@ -10,6 +10,7 @@ mod config;
 mod ctl;
 mod demo;
 mod exec;
+mod fix;
 mod help;
 mod inspect;
 mod merge;

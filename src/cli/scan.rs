@@ -49,6 +49,12 @@ pub struct ScanArgs {
     /// List the rules with their reasons and examples
     #[arg(long)]
     pub rules: bool,
+    /// Print patches for what is found: complete, built and tested in a copy with the Go toolchain, or none
+    #[arg(long)]
+    pub diff: bool,
+    /// Apply these patches
+    #[arg(long, conflicts_with = "diff")]
+    pub fix: bool,
     /// Where the sources lie: SARIF names files relative to it
     #[arg(hide_short_help = true, long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
@@ -67,6 +73,9 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         .find(|id| scan::rules::rule(id).is_none())
     {
         bail!("there is no rule {unknown} (gocc scan --rules lists them)");
+    }
+    if args.diff || args.fix {
+        return super::fix::run(&options(&args), args.fix);
     }
     let policy = args.config.load()?.policy()?;
     let scanned = {

@@ -28,6 +28,7 @@
 mod constraint;
 mod convert;
 pub mod files;
+pub mod fix;
 mod found;
 mod lower;
 mod lower_code;
