@@ -199,7 +199,7 @@ fn open_executable(path: &Path) -> Result<Image, AnalyzeError> {
 }
 
 fn load<'i>(image: &'i Image, exe: &Path, ring: &Ring) -> Result<GoBinary<'i>, AnalyzeError> {
-    let binary = GoBinary::parse(image).map_err(|source| AnalyzeError::Go {
+    let binary = GoBinary::parse_for_symbols(image).map_err(|source| AnalyzeError::Go {
         path: exe.to_owned(),
         source,
     })?;

@@ -147,7 +147,7 @@ impl Suspects {
             return Ok(());
         }
         let (mut contents, _) = self.load()?;
-        let binary = GoBinary::parse(&self.image)?;
+        let binary = GoBinary::parse_for_symbols(&self.image)?;
         contents.learn(learned, &binary);
         contents.learn_order(ordered, &binary);
         self.store(&contents)
@@ -161,7 +161,7 @@ impl Suspects {
         if program == note::hex(&self.program) {
             return Ok((contents, true));
         }
-        let binary = GoBinary::parse(&self.image)?;
+        let binary = GoBinary::parse_for_symbols(&self.image)?;
         contents.find_again(&binary);
         Ok((contents, false))
     }

@@ -170,14 +170,38 @@ pub struct GoBinary<'a> {
 
 impl<'a> GoBinary<'a> {
     /// Recognises the executable, or says why it is not one that gocc understands.
+    ///
+    /// # Errors
+    /// When it is not, or contradicts itself.
     pub fn parse(image: &'a Image) -> Result<GoBinary<'a>, GoError> {
+        GoBinary::with_layouts(image, Layouts::find)
+    }
+
+    /// As [`GoBinary::parse`], for who wants names and lines only: where the version table knows the
+    /// executable's version, its DWARF is not read, which would take most of the time.
+    ///
+    /// # Errors
+    /// As [`GoBinary::parse`].
+    pub fn parse_for_symbols(image: &'a Image) -> Result<GoBinary<'a>, GoError> {
+        GoBinary::with_layouts(image, |image, version, map| {
+            match Layouts::choose(None, version, map) {
+                Ok(known) => Ok(known),
+                Err(_) => Layouts::find(image, version, map),
+            }
+        })
+    }
+
+    fn with_layouts(
+        image: &'a Image,
+        layouts: impl FnOnce(&Image, &GoVersion, MapImpl) -> Result<Layouts, GoError>,
+    ) -> Result<GoBinary<'a>, GoError> {
         let module = locate::moduledata(image)?;
         let functions = Pclntab::new(image, &module)?;
         let (version, build_info) = version::find_version(image, &module, &functions)?;
         check_target(build_info.as_ref())?;
         check_version(&version, &module)?;
         let map_impl = map_impl(&version);
-        let layouts = Layouts::find(image, &version, map_impl)?;
+        let layouts = layouts(image, &version, map_impl)?;
         let pointer = |offset: u32| {
             let found = module
                 .at
@@ -317,6 +341,14 @@ impl Layouts {
         let dwarf = fields
             .as_ref()
             .and_then(|fields| Some((fields.layout(map)?, fields.module()?)));
+        Layouts::choose(dwarf, version, map)
+    }
+
+    fn choose(
+        dwarf: Option<(Layout, ModuleOffsets)>,
+        version: &GoVersion,
+        map: MapImpl,
+    ) -> Result<Layouts, GoError> {
         let table = layouts::lookup(version.minor, map).map(|entry| (entry.layout, entry.module));
         let (chosen, source) = match (&dwarf, &table) {
             (Some(found), _) => (found.clone(), LayoutSource::Dwarf),
