@@ -461,6 +461,23 @@ fn runs_have_seeds_of_their_own_and_end_with_the_first_catch() {
     assert_eq!(output.status.code(), Some(66), "{}", text(&output.stderr));
     let count = gocc::ring::ring_files(&[rings]).unwrap().len();
     assert!(count < 40, "{count} runs");
+
+    // All of them are done when that is what the user wants.
+    let rings = place.path().join("all-rings");
+    let named = rings.to_str().unwrap();
+    let options = [
+        "--mode",
+        "hunt",
+        "--runs",
+        "12",
+        "--all-runs",
+        "--dir",
+        named,
+    ];
+    let output = place.exec(&options, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(66), "{}", text(&output.stderr));
+    let count = gocc::ring::ring_files(&[rings]).unwrap().len();
+    assert_eq!(count, 12);
 }
 
 #[test]

@@ -68,6 +68,11 @@ fn operations_parked_by_the_garbage_collector() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_hundred_thousand_goroutines() -> anyhow::Result<()> {
+    survives("many")
+}
+
+#[test]
 fn operations_within_operations() -> anyhow::Result<()> {
     survives("nested")
 }

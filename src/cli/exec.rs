@@ -39,6 +39,9 @@ pub struct ExecArgs {
     /// Each run has another seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
+    /// Do all of --runs, also after a confirmed finding
+    #[arg(long, hide_short_help = true)]
+    all_runs: bool,
     /// Hunt: learn from this file, and add to it
     ///
     /// It holds the places that came close to a conflict in earlier runs. They outlive rebuilds.
@@ -268,8 +271,8 @@ struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// Runs until the first confirmed finding, or until somebody wants an end. The status is that of
-    /// the first run that failed, else that of the last.
+    /// Runs until the first confirmed finding, unless all runs are wanted, or until somebody wants an end. The
+    /// status is that of the first run that failed, else that of the last.
     fn to_end(&self) -> anyhow::Result<ExitStatus> {
         let end_wanted = (self.plan.runs > 1).then(signals::end_wanted).transpose();
         let end_wanted = end_wanted.context("cannot listen to signals")?;
@@ -280,7 +283,10 @@ impl Series<'_> {
         };
         let (mut status, mut rings) = self.once(0)?;
         for run in 1..self.plan.runs {
-            if is_over() || status.signal().is_some() || has_confirmed(rings)? {
+            if is_over() || status.signal().is_some() {
+                break;
+            }
+            if !self.args.all_runs && has_confirmed(rings)? {
                 break;
             }
             let next;

@@ -49,7 +49,9 @@ pub struct ScanArgs {
     /// List the rules with their reasons and examples
     #[arg(long)]
     pub rules: bool,
-    /// Print patches for what is found: complete, built and tested in a copy with the Go toolchain, or none
+    /// Print patches for what is found
+    ///
+    /// Each is complete, and built and tested in a copy with the Go toolchain; or there is none.
     #[arg(long)]
     pub diff: bool,
     /// Apply these patches
