@@ -230,6 +230,7 @@ fn pairs(value: &str) -> impl DoubleEndedIterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::signals::is_ignored;
 
     #[test]
     fn the_users_options_are_kept() -> anyhow::Result<()> {
@@ -344,7 +345,20 @@ mod tests {
     }
 
     fn signals() -> anyhow::Result<()> {
-        for signal in ["TERM", "INT", "USR1", "USR2", "HUP", "QUIT", "WINCH"] {
+        for (signal, number) in [
+            ("TERM", libc::SIGTERM),
+            ("INT", libc::SIGINT),
+            ("USR1", libc::SIGUSR1),
+            ("USR2", libc::SIGUSR2),
+            ("HUP", libc::SIGHUP),
+            ("QUIT", libc::SIGQUIT),
+            ("WINCH", libc::SIGWINCH),
+        ] {
+            // Under nohup, for one, it stays ignored, by the shell as well.
+            if is_ignored(number) {
+                eprintln!("untested: SIG{signal} is ignored here");
+                continue;
+            }
             // The shell's parent is this process; what it is sent must come back to the shell.
             let script = format!(
                 "trap 'exit 7' {signal}; kill -{signal} $PPID; while :; do sleep 0.02; done"

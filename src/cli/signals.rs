@@ -87,7 +87,8 @@ fn send(child: &Child, signal: i32) {
     }
 }
 
-fn is_ignored(signal: i32) -> bool {
+/// This process was started with the signal ignored, or has chosen to.
+pub fn is_ignored(signal: i32) -> bool {
     // SAFETY: sigaction with a null new action only writes the current one to `current`, for which
     // all-zero bytes are a valid value.
     unsafe {
