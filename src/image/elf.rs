@@ -50,6 +50,14 @@ pub(crate) enum Bytes {
 }
 
 impl Bytes {
+    /// Maps all pages at once, which takes a fraction of what a fault for every few of them does.
+    pub(crate) fn populate(&self) {
+        if let Bytes::Mapped(map) = self {
+            // Before Linux 5.14 there is no such advice; the pages then come one after the other.
+            let _ = map.advise(memmap2::Advice::PopulateRead);
+        }
+    }
+
     pub(crate) fn get(&self) -> &[u8] {
         match self {
             Bytes::Mapped(map) => map,

@@ -24,7 +24,10 @@ impl InputHash {
     /// meanwhile may drop this and need not wait.
     pub fn start(image: &Image) -> InputHash {
         let bytes = image.bytes();
-        InputHash(State::Running(std::thread::spawn(move || digest(&bytes))))
+        let running = std::thread::spawn(move || digest(&bytes));
+        // This thread has time to spare; the hash has not.
+        image.bytes().populate();
+        InputHash(State::Running(running))
     }
 
     /// The hash, once it is there.
