@@ -132,6 +132,10 @@ func strings() {
 func shared() {
 	own := make(chan map[int]int, 2)
 	own <- filled(64)
+	// Two maps made one after the other share a cache line, and writes to both take turns for it, unpatched as well.
+	for i := 0; i < 8; i++ {
+		filled(64)
+	}
 	own <- filled(64)
 	// Each goroutine's own time: whether the two get a CPU each is the machine's doing, and doubles the rest.
 	measureBy("two-on-own-maps", func(n int) time.Duration {
@@ -160,10 +164,22 @@ func shared() {
 	})
 }
 
+var made map[int]int
+
+// makes is about the hook that notes where a map was made.
+func makes() {
+	measure("make-small", func(n int) {
+		for i := 0; i < n; i++ {
+			made = map[int]int{}
+		}
+	})
+}
+
 func main() {
 	flag.Parse()
 	reads()
 	writes()
 	strings()
 	shared()
+	makes()
 }
