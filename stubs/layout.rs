@@ -365,7 +365,7 @@ pub struct LaneHeader {
     pub clock: u64,
     /// Address of the mark that was last left on this P, in the process; 0 for none.
     pub current: u64,
-    /// Operations until the next sample in observe mode.
+    /// Operations until the next sample in observe mode, an `i32`.
     pub countdown: u32,
     /// Zero.
     pub reserved: [u32; 21],
@@ -393,7 +393,8 @@ pub struct Record {
     /// Time-stamp counter, as of the last time this P looked.
     pub clock: u64,
     /// Low 32 bits of the map's random seed: tells maps apart when memory is reused. It changes when
-    /// the map becomes empty.
+    /// the map becomes empty. In a mark, which is read together with the map itself: low 32 bits of the frame
+    /// pointer at the function's entry.
     pub seed: u32,
     /// Low 32 bits of the address of the map's type descriptor.
     pub map_type: u32,
@@ -447,6 +448,20 @@ pub struct Mark {
     /// `Control::yields` then.
     pub yields: u64,
 }
+
+// Words of a thread, as offsets from where its FS points. Without C code that is behind the first of the six words
+// of m.tls (runtime/runtime2.go tlsSlots, sys_linux_amd64.s settls); on Linux the runtime uses that first one, for
+// g. Operations are counted there, since the way to the lane (g, m, p, its id) costs more than the rest of a hook.
+// With C code FS points to what the C library keeps there.
+
+/// Operations of the thread until its batch is over, an `i32`.
+pub const THREAD_SLOT: i32 = 8;
+/// Address of the mark that the thread left last, or of any other one. Valid wherever the count is positive.
+pub const THREAD_MARK: i32 = 16;
+/// When the thread's batch began, time-stamp counter.
+pub const THREAD_BATCH_BEGUN: i32 = 24;
+/// Operations in the thread's batch.
+pub const THREAD_BATCH: i32 = 32;
 
 /// `Mark::state`: the operation has returned (or nothing was ever recorded here).
 pub const MARK_IDLE: u32 = 0;

@@ -56,11 +56,11 @@ const BUDGETS: [Budget; 12] = [
     at_most(OFF, "gocc.exit0_mapassign_fast64", 5, 3),
     at_most(OBSERVE, "gocc.hook_mapaccess2_fast64", 12, 4),
     at_most(OBSERVE, "gocc.exit0_mapaccess2_fast64", 5, 3),
-    at_most(OBSERVE, "gocc.hook_mapassign_fast64", 32, 16),
+    at_most(OBSERVE, "gocc.hook_mapassign_fast64", 28, 15),
     at_most(OBSERVE, "gocc.exit0_mapassign_fast64", 14, 6),
-    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 121, 53),
+    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 122, 54),
     at_most(TRACE, "gocc.exit0_mapaccess2_fast64", 14, 6),
-    at_most(TRACE, "gocc.hook_mapassign_fast64", 118, 53),
+    at_most(TRACE, "gocc.hook_mapassign_fast64", 119, 54),
     at_most(TRACE, "gocc.exit0_mapassign_fast64", 16, 7),
 ];
 

@@ -42,10 +42,6 @@ impl Addresses {
     pub fn gate(&self) -> Vaddr {
         self.in_control(offset_of!(Control, gate))
     }
-    /// `Control::sample_period`
-    pub fn sample_period(&self) -> Vaddr {
-        self.in_control(offset_of!(Control, sample_period))
-    }
     /// `Control::lane_count`
     pub fn lane_count(&self) -> Vaddr {
         self.in_control(offset_of!(Control, lane_count))
@@ -65,10 +61,6 @@ impl Addresses {
     /// The first lane header.
     pub fn lane_headers(&self) -> Vaddr {
         self.in_front(layout::LANE_HEADERS_OFFSET)
-    }
-    /// `Control::rate`
-    pub fn rate(&self) -> Vaddr {
-        self.in_control(offset_of!(Control, rate))
     }
     /// The first of the last marks.
     pub fn lasts(&self) -> Vaddr {

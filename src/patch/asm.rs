@@ -38,16 +38,6 @@ impl Assembler {
         })
     }
 
-    /// `mov reg32, [address]`
-    pub fn load32(&mut self, to: AsmRegister32, address: Vaddr) -> Result<(), IcedError> {
-        let to: Register = to.into();
-        self.code.add_instruction(Instruction::with2(
-            Code::Mov_r32_rm32,
-            to,
-            absolute(address),
-        )?)
-    }
-
     /// `mov reg64, [address]`
     pub fn load64(&mut self, to: AsmRegister64, address: Vaddr) -> Result<(), IcedError> {
         let to: Register = to.into();

@@ -16,24 +16,14 @@ use crate::patch::hooks::{Emitter, Result, place};
 use crate::patch::walk::{ShortCollection, ShortStack, end_short_collections, end_short_stacks};
 use crate::probe::{MapArgument, TypeArgument};
 use crate::ring::Operation;
-use crate::ring::layout::{self, GATE_OBSERVE, GATE_TRACE, LaneHeader, Mark, Record};
+use crate::ring::layout::{
+    self, GATE_OBSERVE, GATE_TRACE, LaneHeader, Mark, Record, THREAD_MARK, THREAD_SLOT,
+};
 use iced_x86::code_asm::*;
 use std::mem::{offset_of, size_of};
 
 /// A lane looks at the time-stamp counter once in this many records.
 const CLOCK_PERIOD: i32 = 32;
-
-/// Without C code a Go thread's FS points behind the first of the six words of m.tls (runtime/runtime2.go
-/// tlsSlots, sys_linux_amd64.s settls); on Linux the runtime uses that first one, for g. This is the offset
-/// from FS of the third: the operations of a batch are counted there, since the way to the lane (g, m, p,
-/// its id) costs more than the rest of the hook. With C code FS points to what the C library keeps there.
-const THREAD_SLOT: i32 = 8;
-/// The fourth: the address of the mark that the thread left last, or of any other one. Valid wherever the
-/// count in the third is positive.
-const THREAD_MARK: i32 = 16;
-/// Operations counted in a thread's slot before they are counted in its P's lane. Small, so that a change of
-/// the sampling period takes effect soon.
-const BATCH: i32 = 64;
 
 impl Emitter<'_> {
     /// The entry hook of a map operation. `mark_frames` are kept in a mark above the innermost one; while its
@@ -87,8 +77,6 @@ impl OperationHook<'_> {
         let mut trace = self.asm.code.create_label();
         let mut managed = self.asm.code.create_label();
         let mut record = self.asm.code.create_label();
-        let mut adapt = self.asm.code.create_label();
-        let mut adapted = self.asm.code.create_label();
         let gate = self.emitter.addresses.gate();
         self.asm.compare32(gate, GATE_OBSERVE as i32)?;
         self.asm.code.jb(self.back)?;
@@ -104,12 +92,11 @@ impl OperationHook<'_> {
             if self.emitter.has_thread_slots {
                 self.mark_again(anew)?;
                 self.asm.code.set_label(&mut anew)?;
-                self.ensure_thread_mark()?;
             }
             self.skip_private()?;
             self.leave_mark(false)?;
         }
-        self.sample(record, adapt, &mut adapted)?;
+        self.sample(record)?;
 
         self.asm.code.set_label(&mut not_observing)?;
         self.skip_nil()?;
@@ -123,10 +110,6 @@ impl OperationHook<'_> {
         self.meet_last()?;
         self.asm.code.set_label(&mut record)?;
         self.trace_record()?;
-
-        self.asm.code.set_label(&mut adapt)?;
-        self.adapt_period()?;
-        self.asm.code.jmp(adapted)?;
 
         self.asm.code.set_label(&mut managed)?;
         self.ask_for_entry(start)?;
@@ -189,27 +172,14 @@ impl OperationHook<'_> {
         self.asm.code.zero_bytes()
     }
 
-    /// The thread's last mark has a place of its own from now on, if it had none.
-    fn ensure_thread_mark(&mut self) -> Result {
-        let mut has_one = self.asm.code.create_label();
-        let thread_mark = qword_ptr(THREAD_MARK).fs();
-        self.asm.code.cmp(thread_mark, 0)?;
-        self.asm.code.jne(has_one)?;
-        self.asm.lea(r10, self.emitter.addresses.marks())?;
-        self.asm.code.mov(thread_mark, r10)?;
-        self.asm.code.set_label(&mut has_one)?;
-        self.asm.code.zero_bytes()
-    }
-
     /// The common case in observe mode: the thread's last mark is of this goroutine and this map. Then only the
     /// place may differ, and the four return addresses are one store. Leads to `anew` otherwise, and when the
     /// thread's batch is over.
     fn mark_again(&mut self, anew: CodeLabel) -> Result {
         let layout = self.emitter.layout;
         let state = dword_ptr(r10 + offset_of!(Mark, state));
-        let depth = dword_ptr(r10 + offset_of!(Mark, depth));
-        let mut same_depth = self.asm.code.create_label();
-        let mut other_depth = self.asm.code.create_label();
+        let mut same_frame = self.asm.code.create_label();
+        let mut other_frame = self.asm.code.create_label();
         let asm = &mut self.asm.code;
         asm.dec(dword_ptr(THREAD_SLOT).fs())?;
         asm.jle(anew)?;
@@ -219,14 +189,10 @@ impl OperationHook<'_> {
         asm.jne(anew)?;
         asm.cmp(qword_ptr(r10 + offset_of!(Record, map)), r11)?;
         asm.jne(anew)?;
-        // A frame that is not where one can be has a depth of its own, see `end_short_stacks`.
-        asm.mov(r8, qword_ptr(r14 + layout.g_stack_hi))?;
-        asm.sub(r8, 16)?;
-        asm.mov(r9, r8)?;
-        asm.sub(r9, rbp)?;
-        asm.cmp(depth, r9d)?;
-        asm.jne(other_depth)?;
-        asm.set_label(&mut same_depth)?;
+        // The same frame of the same goroutine is as deep as it was, and where one can be.
+        asm.cmp(dword_ptr(r10 + offset_of!(Record, seed)), ebp)?;
+        asm.jne(other_frame)?;
+        asm.set_label(&mut same_frame)?;
         self.collect_again(anew)?;
         let asm = &mut self.asm.code;
         asm.mov(state, layout::MARK_CHANGING)?;
@@ -238,19 +204,23 @@ impl OperationHook<'_> {
         asm.mov(state, layout::MARK_INSIDE)?;
         asm.jmp(self.back)?;
 
-        asm.set_label(&mut other_depth)?;
+        asm.set_label(&mut other_frame)?;
         asm.cmp(rbp, rsp)?;
         asm.jbe(anew)?;
-        asm.cmp(rbp, r8)?;
-        asm.ja(anew)?;
+        asm.mov(r8, qword_ptr(r14 + layout.g_stack_hi))?;
+        asm.sub(r8, 16)?;
+        asm.sub(r8, rbp)?;
+        asm.jb(anew)?;
         asm.mov(state, layout::MARK_CHANGING)?;
-        asm.mov(depth, r9d)?;
-        asm.jmp(same_depth)
+        asm.mov(dword_ptr(r10 + offset_of!(Mark, depth)), r8d)?;
+        asm.mov(dword_ptr(r10 + offset_of!(Record, seed)), ebp)?;
+        asm.jmp(same_frame)
     }
 
     /// XMM0 = four return addresses; those that this hook's marks do not keep are zero. The first frame is known
     /// to be where one can be, the others are looked at.
     fn collect_again(&mut self, anew: CodeLabel) -> Result {
+        let layout = self.emitter.layout;
         let asm = &mut self.asm.code;
         asm.movd(xmm0, dword_ptr(rsp))?;
         asm.movd(xmm1, dword_ptr(rbp + 8))?;
@@ -258,6 +228,8 @@ impl OperationHook<'_> {
         if self.mark_frames == 1 {
             return Ok(());
         }
+        asm.mov(r8, qword_ptr(r14 + layout.g_stack_hi))?;
+        asm.sub(r8, 16)?;
         for (before, frame, to) in [(rbp, r9, xmm1), (r9, rdx, xmm2)] {
             asm.mov(frame, qword_ptr(before))?;
             asm.cmp(frame, before)?;
@@ -309,9 +281,24 @@ impl OperationHook<'_> {
         self.asm
             .code
             .mov(dword_ptr(r10 + offset_of!(Mark, depth)), r8d)?;
+        self.store_frame(is_traced)?;
         self.asm
             .code
             .mov(dword_ptr(r10 + state), layout::MARK_INSIDE)
+    }
+
+    /// What [`Self::mark_again`] will compare its frame with. Where no frame was found, and in trace mode, which
+    /// does not ask, that is the mark's own address, where no frame is.
+    fn store_frame(&mut self, is_traced: bool) -> Result {
+        let frame = dword_ptr(r10 + offset_of!(Record, seed));
+        let asm = &mut self.asm.code;
+        if is_traced {
+            return asm.mov(frame, r10d);
+        }
+        asm.mov(esi, ebp)?;
+        asm.cmp(r8d, -1)?;
+        asm.cmove(esi, r10d)?;
+        asm.mov(frame, esi)
     }
 
     /// Fills in the return addresses of the mark at R10. RDX, RSI and R9 are clobbered; R8 becomes the highest
@@ -362,47 +349,31 @@ impl OperationHook<'_> {
         self.asm.code.add(r12, r13)
     }
 
-    /// In observe mode: every Nth operation of this P is recorded as in trace mode, the others go on.
-    /// Before the next count begins, `gocc_sampled` may adapt its length.
-    fn sample(&mut self, record: CodeLabel, adapt: CodeLabel, adapted: &mut CodeLabel) -> Result {
+    /// In observe mode: every Nth operation of this P is recorded as in trace mode, the others go on. They are
+    /// counted here; what follows when the count has run out is up to `gocc_sampled`.
+    fn sample(&mut self, record: CodeLabel) -> Result {
         let mut no_lane = self.asm.code.create_label();
-        let period = self.emitter.addresses.sample_period();
+        let slot = dword_ptr(THREAD_SLOT).fs();
         let countdown = dword_ptr(r12 + offset_of!(LaneHeader, countdown));
-        let writes = self.operation.writes();
-        if self.emitter.has_thread_slots {
-            let slot = dword_ptr(THREAD_SLOT).fs();
-            if writes {
-                self.find_lane(no_lane, no_lane)?;
-                self.make_mark_current()?;
-                self.asm.code.mov(qword_ptr(THREAD_MARK).fs(), r10)?;
-                self.asm.code.cmp(slot, 0)?;
-                self.asm.code.jg(self.back)?;
-            } else {
-                self.asm.code.dec(slot)?;
-                self.asm.code.jg(self.back)?;
-                self.ensure_thread_mark()?;
-                self.find_lane(no_lane, no_lane)?;
-            }
-            self.asm.load32(r13d, period)?;
-            self.asm.code.mov(edx, BATCH)?;
-            self.asm.code.cmp(r13d, edx)?;
-            self.asm.code.cmova(r13d, edx)?;
-            self.asm.code.mov(slot, r13d)?;
-            self.asm.code.sub(countdown, r13d)?;
-        } else {
-            self.find_lane(no_lane, no_lane)?;
-            if writes {
-                self.make_mark_current()?;
-            }
-            self.asm.code.dec(countdown)?;
+        let (writes, in_thread) = (self.operation.writes(), self.emitter.has_thread_slots);
+        if in_thread && !writes {
+            self.asm.code.dec(slot)?;
+            self.asm.code.jg(self.back)?;
         }
-        self.asm.code.jg(self.back)?;
-        self.asm.compare32(self.emitter.addresses.rate(), 0)?;
-        self.asm.code.jne(adapt)?;
-        self.asm.code.set_label(adapted)?;
-        self.asm.load32(r13d, period)?;
-        self.asm.code.mov(countdown, r13d)?;
-        if !self.operation.writes() {
+        self.find_lane(no_lane, no_lane)?;
+        if writes {
+            self.make_mark_current()?;
+        }
+        if !in_thread {
+            self.asm.code.dec(countdown)?;
+            self.asm.code.jg(self.back)?;
+        } else if writes {
+            self.asm.code.mov(qword_ptr(THREAD_MARK).fs(), r10)?;
+            self.asm.code.cmp(slot, 0)?;
+            self.asm.code.jg(self.back)?;
+        }
+        self.ask_whether_sampled()?;
+        if !writes {
             self.skip_private()?;
         }
         self.collect()?;
@@ -411,12 +382,19 @@ impl OperationHook<'_> {
         self.asm.code.jmp(self.back)
     }
 
-    /// Calls `gocc_sampled`; R10, R11 and R12 survive.
-    fn adapt_period(&mut self) -> Result {
-        let sampled = self.emitter.addresses.sampled;
-        let also = [r10, r11];
-        self.emitter
-            .call_shim_keeping(&mut self.asm, &also, sampled, |_| Ok(()))
+    /// Calls `gocc_sampled`, and goes on only when the operation is to be recorded; R10 and R11 survive.
+    fn ask_whether_sampled(&mut self) -> Result {
+        let in_thread = i32::from(self.emitter.has_thread_slots);
+        self.asm.code.mov(rsi, r12)?;
+        self.asm.code.mov(edx, in_thread)?;
+        self.emitter.call_shim_keeping(
+            &mut self.asm,
+            &[r10, r11],
+            self.emitter.addresses.sampled,
+            |_| Ok(()),
+        )?;
+        self.asm.code.test(r13d, r13d)?;
+        self.asm.code.je(self.back)
     }
 
     /// In trace mode every operation has a mark from its entry to its exit. The mark at R10 becomes the

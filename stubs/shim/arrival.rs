@@ -401,10 +401,8 @@ unsafe fn fill_mark(arrival: &Arrival<'_>) {
         write_volatile(&raw mut (*mark).record.map, arrival.map);
         write_volatile(&raw mut (*mark).record.who, who(here.goid, here.op));
         write_volatile(&raw mut (*mark).record.clock, arrival.now);
-        write_volatile(
-            &raw mut (*mark).record.seed,
-            read_at(arrival.map, arrival.config.map_seed) as u32,
-        );
+        // No frame is there, so observe mode does not take the mark for one that it left itself.
+        write_volatile(&raw mut (*mark).record.seed, mark as usize as u32);
         write_volatile(&raw mut (*mark).record.map_type, arrival.map_type as u32);
         write_volatile(&raw mut (*mark).record.pcs[0], here.return_pc);
         write_volatile(&raw mut (*mark).record.pcs[1], 0);

@@ -314,6 +314,28 @@ pub fn tsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// A word of the running thread, `AT` bytes from where FS points.
+///
+/// # Safety
+/// It must exist.
+pub unsafe fn thread_word<const AT: i32>() -> u64 {
+    let word;
+    // SAFETY: the caller's; only reads.
+    unsafe {
+        core::arch::asm!("mov {}, fs:[{}]", out(reg) word, const AT, options(nostack, readonly, preserves_flags));
+    }
+    word
+}
+
+/// # Safety
+/// As [`thread_word`], and nobody else may keep anything there.
+pub unsafe fn set_thread_word<const AT: i32>(word: u64) {
+    // SAFETY: the caller's.
+    unsafe {
+        core::arch::asm!("mov fs:[{}], {}", const AT, in(reg) word, options(nostack, preserves_flags));
+    }
+}
+
 /// The eight bytes at an address can be read. The kernel copies a signal set before it looks at what is
 /// to be done with it, and what is asked for here does not exist (kernel/signal.c): EFAULT or EINVAL. Go's
 /// runtime makes this call all the time, so no filter of system calls forbids it.
