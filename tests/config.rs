@@ -1,4 +1,4 @@
-//! `gocc.toml`: what is in force, what is refused, and what becomes of a program's conflicts.
+//! `gocc.toml`: what is in force, and what is refused.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,11 +8,9 @@
 
 mod common;
 
-use common::fixture;
 use common::gocc::GOCC;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -117,62 +115,4 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
             assert!(stderr.contains(says), "{file}: {stderr}");
         }
     }
-}
-
-/// Lets a program race under `gocc exec` until it ends or has raced long enough.
-fn race(directory: &Path, program: &Path, configuration: &str) -> Output {
-    std::fs::write(directory.join("gocc.toml"), configuration).unwrap();
-    let mut command = gocc(directory, &["exec", "--"]);
-    command.arg(program);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let lines = "race 20000\n".repeat(60);
-    // A program that was stopped does not read to the end.
-    let _ = stdin.write_all(lines.as_bytes());
-    drop(stdin);
-    child.wait_with_output().unwrap()
-}
-
-#[test]
-fn a_conflict_stops_the_program_unless_it_is_allowed() {
-    let Some(built) = fixture("onrequest", "1.27", "static").unwrap() else {
-        return;
-    };
-    let place = tempfile::tempdir().unwrap();
-    let stop = "[decide]\nconfirmed = \"stop\"\n";
-    let race = |configuration: &str| race(place.path(), &built.path, configuration);
-    let answers = |output: &Output| text(&output.stdout).lines().count();
-
-    // Nothing is allowed: mode block.
-    let output = race(stop);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(66), "{stderr}");
-    assert!(answers(&output) < 61, "it did not race to the end");
-    assert!(
-        stderr.contains("WARNING: CONCURRENT MAP ACCESS (confirmed"),
-        "{stderr}"
-    );
-
-    // Something else is allowed: each conflict is looked at.
-    let other = "[[suppress]]\nfunction = \"main.other\"\nreason = \"another one\"\n";
-    let output = race(&format!("{stop}{other}"));
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(66), "{stderr}");
-    assert!(answers(&output) < 61, "it did not race to the end");
-    assert!(
-        stderr.contains("stopped at a conflict that nothing allows"),
-        "{stderr}"
-    );
-
-    // This one is: it is logged, and the program goes on.
-    let this = "[[suppress]]\nfunction = \"main.(*table).*Unlocked\"\nreason = \"a fixture\"\n";
-    let output = race(&format!("{stop}{this}"));
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
-    assert_eq!(answers(&output), 61);
-    assert!(stderr.contains("Allowed: "), "{stderr}");
 }

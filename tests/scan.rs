@@ -12,17 +12,19 @@ fn testdata(below: &str) -> PathBuf {
         .join(below)
 }
 
-fn scanned(path: PathBuf) -> Scanned {
+/// At the confidence that is shown by default.
+fn scan_of(path: PathBuf, tests: bool) -> Scanned {
     let options = ScanOptions {
-        paths: vec![path],
-        tags: Vec::new(),
-        tests: true,
-        vendored: false,
+        tests,
         generated: false,
-        confidence: Confidence::Medium,
-        disabled: Vec::new(),
+        remember: false,
+        ..ScanOptions::of_tree(&path, Confidence::Medium)
     };
     scan(&options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn scanned(path: PathBuf) -> Scanned {
+    scan_of(path, true)
 }
 
 fn programs(below: &str) -> Vec<PathBuf> {
@@ -70,7 +72,7 @@ fn ordered_programs_are_silent() {
     }
 }
 
-/// A labelled piece of testdata/scan: from its comment to the next one.
+/// A labelled piece of a set: from its comment to the next one.
 struct Case {
     file: String,
     first: u32,
@@ -79,8 +81,8 @@ struct Case {
     name: String,
 }
 
-fn cases() -> Vec<Case> {
-    let packages = programs("scan").into_iter().filter(|path| path.is_dir());
+fn cases(set: &str) -> Vec<Case> {
+    let packages = programs(set).into_iter().filter(|path| path.is_dir());
     packages.flat_map(cases_of).collect()
 }
 
@@ -116,32 +118,24 @@ fn is_in(finding: &Finding, case: &Case) -> bool {
     })
 }
 
+/// Recall and precision on a labelled set, of which each case that is judged wrongly is printed.
+///
 /// scripts/scan-labelled shows that the labels are right. The functions that drive the cases are in test
 /// files, which are left out here: what the scanner knows, it knows from the cases alone.
-#[test]
-fn recall_and_precision_on_the_labelled_set() {
-    let options = ScanOptions {
-        paths: vec![testdata("scan")],
-        tags: Vec::new(),
-        tests: false,
-        vendored: false,
-        generated: false,
-        confidence: Confidence::Medium,
-        disabled: Vec::new(),
-    };
-    let scanned = scan(&options).unwrap_or_else(|error| panic!("{error}"));
-    let found = scanned.findings;
-    let cases = cases();
+fn measured(set: &str, at_least: usize) -> (f64, f64) {
+    let found = scan_of(testdata(set), false).findings;
+    let cases = cases(set);
     let reported = |case: &&Case| found.iter().any(|finding| is_in(finding, case));
     let (racy, correct): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.racy);
-    assert!(racy.len() >= 60 && correct.len() >= 60);
+    assert!(racy.len() >= at_least && correct.len() >= at_least);
     let hits = racy.iter().copied().filter(reported).count();
     let alarms = correct.iter().copied().filter(reported).count();
     let recall = hits as f64 / racy.len() as f64;
     let precision = hits as f64 / (hits + alarms) as f64;
-    println!("racy {}: {hits} found, recall {recall:.3}", racy.len());
     println!(
-        "correct {}: {alarms} reported, precision {precision:.3}",
+        "testdata/{set}: {hits} of {} racy cases found, recall {recall:.3}; {alarms} of {} correct ones reported, \
+         precision {precision:.3}",
+        racy.len(),
         correct.len()
     );
     for case in racy.iter().copied().filter(|case| !reported(case)) {
@@ -152,6 +146,23 @@ fn recall_and_precision_on_the_labelled_set() {
     }
     let is_somewhere = |finding: &Finding| cases.iter().any(|case| is_in(finding, case));
     assert!(found.iter().all(is_somewhere), "{:?}", places(&found));
+    (recall, precision)
+}
+
+#[test]
+fn recall_and_precision_on_the_labelled_set() {
+    let (recall, precision) = measured("scan", 60);
+    assert!(
+        recall >= 0.85 && precision >= 0.95,
+        "recall {recall:.3}, precision {precision:.3}"
+    );
+}
+
+/// Cases that were written from the list of rules alone, before anybody looked at how the rules work. When the scanner
+/// errs on one, mend what is wrong in general, or leave it.
+#[test]
+fn recall_and_precision_on_the_held_out_set() {
+    let (recall, precision) = measured("heldout", 20);
     assert!(
         recall >= 0.85 && precision >= 0.95,
         "recall {recall:.3}, precision {precision:.3}"

@@ -200,6 +200,7 @@ fn finding_of(
         suspicion: None,
         allowed: None,
         scan: None,
+        joined: None,
     }
 }
 

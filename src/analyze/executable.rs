@@ -62,6 +62,8 @@ pub struct Options {
     pub similarity: f64,
     /// What hunting has learned in earlier runs.
     pub hunted: Vec<Hunted>,
+    /// Note which goroutines did what was recorded ([`OperationStack`](super::model::OperationStack)).
+    pub goroutines: bool,
 }
 
 /// A place at which mode hunt has held operations.
@@ -84,6 +86,7 @@ impl Default for Options {
             window: Duration::from_millis(10),
             similarity: 0.6,
             hunted: Vec::new(),
+            goroutines: false,
         }
     }
 }

@@ -31,6 +31,7 @@ pub fn analyze(rings: Vec<Ring>, options: &Options) -> Result<Analysis, AnalyzeE
         operations: Vec::new(),
         chains: Chains::default(),
         hunted: &options.hunted,
+        goroutines: options.goroutines,
     };
     let mut summaries = Vec::new();
     for group in by_executable(rings) {
@@ -70,6 +71,7 @@ struct Reading<'o> {
     operations: Vec<OperationStack>,
     chains: Chains,
     hunted: &'o [Hunted],
+    goroutines: bool,
 }
 
 impl Reading<'_> {
@@ -98,7 +100,7 @@ impl Reading<'_> {
         (clock, conflicts): (&Clock, &[Conflict]),
         summary: &mut RingSummary,
     ) {
-        let mut stacks = Stacks::default();
+        let mut stacks = Stacks::new(self.goroutines);
         let mut near = NearMisses::new(clock.ticks_of_ns(self.window_ns));
         let mut followed = Followed::of(conflicts);
         let ended =

@@ -6,7 +6,7 @@ use crate::profile::Overlay;
 use crate::ring::Operation;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 /// Everything that was learned from a set of rings.
@@ -83,6 +83,8 @@ pub struct OperationStack {
     pub truncated: bool,
     /// How often.
     pub count: u64,
+    /// The goroutines that did, each with its process; only when they were asked for.
+    pub goroutines: HashSet<(u32, u64)>,
 }
 
 /// One pair of places that touch one map (or maps made in one way) without synchronisation.
@@ -119,6 +121,83 @@ pub struct Finding {
     /// Why it does not fail a build, when something allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Allowance>,
+    /// What the other mode says of it, when what ran was joined with what the source says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Joined>,
+}
+
+impl Finding {
+    /// The source alone says so.
+    pub fn is_of_source(&self) -> bool {
+        self.evidence.kind == EvidenceKind::Source
+    }
+
+    /// Where its sides stand, and what else the scanner says conflicts with the first of them.
+    pub fn places(&self) -> impl Iterator<Item = &StackFrame> {
+        let sides = self.sides.iter().filter_map(|side| side.stack.first());
+        sides.chain(self.scan.iter().flat_map(|scan| &scan.also))
+    }
+}
+
+/// What became of a finding when the two modes were joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "found_by", rename_all = "snake_case")]
+pub enum Joined {
+    /// It was seen while the program ran, and `scan` says what the source shows at the same places.
+    Both,
+    /// It was seen while the program ran; the scanner does not show it.
+    Runtime {
+        /// What kind of reason there is.
+        reason: Absence,
+        /// The reason in a sentence.
+        because: String,
+    },
+    /// The source shows it; while the program ran nobody collided there.
+    Source {
+        /// What was recorded at its places.
+        ran: Ran,
+    },
+}
+
+/// Why the scanner does not show what was seen while the program ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Absence {
+    /// The place is not in a file that was scanned.
+    OutsideTree,
+    /// Only the scanner's report was there, and has nothing about these places.
+    NotReported,
+    /// No symbols: there is no place to look for.
+    NoPlace,
+    /// The file has syntax errors.
+    SyntaxErrors,
+    /// Nothing that the scanner follows leads to the function.
+    NotFollowed,
+    /// What leads to it was too large to be followed to its end.
+    TooLarge,
+    /// The scanner sees no map operation in that line.
+    NoOperation,
+    /// Both are known, and hold the same lock as far as the scanner sees.
+    CommonLock,
+    /// Both are known, but not that they are two goroutines at one map.
+    NotPaired,
+    /// A `//gocc:ignore` silences it.
+    Ignored,
+}
+
+/// What was recorded at the places of a finding of the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// Recorded operations.
+    pub operations: u64,
+    /// Different goroutines that did them.
+    pub goroutines: u64,
+    /// Places of the finding at which anything was recorded.
+    pub places: u32,
+    /// Places that it has: one or two.
+    pub of_places: u32,
+    /// Its confidence is a step lower because of that.
+    pub ranked_down: bool,
 }
 
 /// What allows a finding: see [`crate::config`].
@@ -162,6 +241,9 @@ pub struct ScanArgument {
     pub sides: Vec<ScanSide>,
     /// What else is known.
     pub because: Vec<String>,
+    /// Other places that conflict with the first one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<StackFrame>,
 }
 
 /// What the source says about one side.

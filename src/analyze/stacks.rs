@@ -4,12 +4,15 @@ use super::frames;
 use super::model::OperationStack;
 use super::symbols::Symbolizer;
 use crate::ring::layout::{RECORD_PCS, Record};
-use crate::ring::{Operation, Ring, operation_of};
-use std::collections::HashMap;
+use crate::ring::{Operation, Ring, goid_of, operation_of};
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Stacks that are told apart in one ring; a hostile one could hold any number of them.
 const MOST_STACKS: usize = 1 << 20;
+
+/// Goroutines that are told apart at one stack.
+const MOST_GOROUTINES: usize = 1 << 16;
 
 /// A stack's number in [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +57,18 @@ struct Entry {
     internal: bool,
     /// Stands for function, file and line of the user's innermost call.
     place: u64,
+    goroutines: HashSet<u64>,
+    /// Mostly the one of the next record, too.
+    latest: u64,
+}
+
+impl Entry {
+    fn note(&mut self, goroutine: u64) {
+        if self.latest != goroutine && self.goroutines.len() < MOST_GOROUTINES {
+            self.goroutines.insert(goroutine);
+        }
+        self.latest = goroutine;
+    }
 }
 
 /// How one record was counted.
@@ -73,9 +88,19 @@ pub struct Stacks {
     entries: Vec<Entry>,
     /// Operations that found the table full.
     beyond: u64,
+    /// Goroutines are noted.
+    with_goroutines: bool,
 }
 
 impl Stacks {
+    /// None yet. To know the goroutines of each takes time and memory.
+    pub fn new(with_goroutines: bool) -> Stacks {
+        Stacks {
+            with_goroutines,
+            ..Stacks::default()
+        }
+    }
+
     /// Counts a record.
     pub fn count(&mut self, record: &Record, ring: &Ring, symbols: &mut Symbolizer<'_>) -> Counted {
         let Some(operation) = operation_of(record) else {
@@ -89,6 +114,9 @@ impl Stacks {
         match self.entries.get_mut(id.0 as usize) {
             Some(entry) => {
                 entry.count += 1;
+                if self.with_goroutines {
+                    entry.note(goid_of(record));
+                }
                 if entry.internal {
                     Counted::Aside
                 } else {
@@ -114,6 +142,8 @@ impl Stacks {
             count: 0,
             internal,
             place: place_of(key.pcs, ring, symbols),
+            goroutines: HashSet::new(),
+            latest: 0,
         });
         Some(id)
     }
@@ -164,11 +194,13 @@ fn named(entry: &Entry, ring: &Ring, symbols: &mut Symbolizer<'_>) -> OperationS
         || stack
             .last()
             .is_some_and(|frame| frame.function == "runtime.goexit");
+    let pid = ring.header().pid;
     OperationStack {
         operation,
         stack,
         truncated: !ends,
         count: entry.count,
+        goroutines: entry.goroutines.iter().map(|&id| (pid, id)).collect(),
     }
 }
 

@@ -184,6 +184,7 @@ impl Naming<'_, '_> {
             suspicion: Some(suspicion),
             allowed: None,
             scan: None,
+            joined: None,
         };
         Some(Suspect {
             shown,

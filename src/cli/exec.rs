@@ -1,4 +1,5 @@
 use super::config::{ConfigArgs, tell_expired};
+use super::focus::Focus;
 use super::runner::{self, RingDir, Run, Settings};
 use super::suspects::Suspects;
 use super::{EXIT_FINDINGS, cache, output, signals, stop};
@@ -47,6 +48,17 @@ pub struct ExecArgs {
     /// It holds the places that came close to a conflict in earlier runs. They outlive rebuilds.
     #[arg(long, value_name = "FILE")]
     suspects: Option<PathBuf>,
+    /// Hunt first where gocc scan finds mistakes
+    ///
+    /// In this tree (default: .), or in the JSON report that it wrote. The mode is hunt then.
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "."
+    )]
+    focus: Option<PathBuf>,
     /// Hunt: the same number makes the same choices
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
@@ -96,6 +108,8 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
         // Better to fail now than when the program has run.
         make_directory(directory)?;
     }
+    let plan = Plan::new(&args, &config)?;
+    let focus = args.focus.as_deref().map(Focus::of).transpose()?;
     let program = resolve(name)?;
     let executable = cache::patched(&program)?;
     let dir = args.dir.clone();
@@ -103,11 +117,13 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
     let rings = RingDir::new(dir.as_deref())?;
     let private = tempfile::TempDir::with_prefix("gocc-suspects-")
         .context("cannot make a directory for suspects")?;
-    let plan = Plan::new(&args, &config);
     let suspects = plan
         .suspects_file(&args, private.path())
         .map(|path| Suspects::prepare(&path, &executable))
         .transpose()?;
+    if let (Some(focus), Some(suspects)) = (&focus, &suspects) {
+        focus.hand_to(suspects)?;
+    }
     let hunt = Series {
         args: &args,
         plan: &plan,
@@ -202,19 +218,25 @@ struct Plan {
     /// Somebody must stop the program, since its mode does not.
     must_stop: bool,
     runs: u32,
+    /// There are suspects before the first run.
+    focused: bool,
     /// What goes into `GOCC` unless that says something else.
     defaults: Vec<(&'static str, String)>,
 }
 
 impl Plan {
-    fn new(args: &ExecArgs, config: &Config) -> Plan {
+    fn new(args: &ExecArgs, config: &Config) -> anyhow::Result<Plan> {
         let of_environment = runner::of_environment("mode");
         let of_file = config.run.mode.map(|mode| mode.value);
         let stops = config.decide.confirmed.value == Decision::Stop;
         let of_file = of_file.or(stops.then_some(config.stopping_mode()));
         // The variable goes before the file, and gets through to the program by itself.
         let of_file = of_file.filter(|_| of_environment.is_none());
-        let mode = args.mode.or(of_file);
+        let focused = args.focus.as_ref().map(|_| Mode::Hunt);
+        let mode = args.mode.or(focused).or(of_file);
+        if focused.is_some() && mode != focused {
+            bail!("--focus is for mode hunt (leave --mode out)");
+        }
         let hunts = match mode {
             Some(mode) => mode == Mode::Hunt,
             None => of_environment.as_deref() == Some(Mode::Hunt.name()),
@@ -225,7 +247,7 @@ impl Plan {
         };
         let runs = args.runs.or(config.run.runs.map(|runs| runs.value));
         let pairs = config.run.pairs.iter();
-        Plan {
+        Ok(Plan {
             mode,
             hunts,
             must_stop: stops && !is_block,
@@ -233,7 +255,8 @@ impl Plan {
             defaults: pairs
                 .map(|(key, setting)| (*key, setting.value.clone()))
                 .collect(),
-        }
+            focused: focused.is_some(),
+        })
     }
 
     /// The user's file of suspects. Without one, several hunts share a private one.
@@ -241,7 +264,10 @@ impl Plan {
         let chosen = args.suspects.clone();
         chosen
             .or_else(|| runner::of_environment("suspects").map(PathBuf::from))
-            .or_else(|| (self.hunts && self.runs > 1).then(|| private.join("suspects")))
+            .or_else(|| {
+                let is_wanted = self.focused || self.hunts && self.runs > 1;
+                is_wanted.then(|| private.join("suspects"))
+            })
     }
 
     /// Of several runs each has a seed of its own.

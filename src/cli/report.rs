@@ -2,10 +2,12 @@ use super::config::ConfigArgs;
 use super::progress::Progress;
 use super::push::PushArgs;
 use super::{output, suspects};
+use crate::analyze::model::{Analysis, Confidence};
 use crate::analyze::{self, Options};
 use crate::profile::Overlay;
 use crate::report::{self, Counting, Events, Format, ReportOptions};
 use crate::ring::{Ring, RingError, ring_files};
+use crate::scan;
 use anyhow::{Context, anyhow, bail};
 use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ use std::time::Duration;
 #[command(after_help = "\
 Examples:
   gocc report /dev/shm
-  gocc report --format html -o report.html rings/")]
+  gocc report --scan=. --format html -o report.html rings/")]
 pub struct ReportArgs {
     #[command(flatten)]
     pub rings: RingArgs,
@@ -38,7 +40,7 @@ pub struct ReportArgs {
     #[arg(long)]
     pub suspects: bool,
     /// Exit with 66 also when there are only suspects
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub fail_on_suspects: bool,
     /// Flame graphs: what to count
     ///
@@ -50,6 +52,18 @@ pub struct ReportArgs {
     /// SARIF names files relative to it, HTML takes lines from there.
     #[arg(long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
+    /// Join with what gocc scan finds
+    ///
+    /// In this tree (default: .), or in the JSON report that it wrote. What both find is confirmed; what only one
+    /// finds says what the other knows of it.
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "."
+    )]
+    pub scan: Option<PathBuf>,
     /// Lay a CPU or goroutine profile over the findings
     ///
     /// A file that runtime/pprof or net/http/pprof wrote for the same program.
@@ -104,6 +118,7 @@ impl RingArgs {
             window: Duration::from_millis(self.window.into()),
             similarity: self.similarity,
             hunted: hunted.unwrap_or_default(),
+            goroutines: false,
         })
     }
 
@@ -175,7 +190,8 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     let collector = args.push.collector()?;
     let overlay = args.pprof.as_deref().map(read_profile).transpose()?;
     let rings = args.rings.open()?;
-    let analysis_options = args.rings.options()?;
+    let mut analysis_options = args.rings.options()?;
+    analysis_options.goroutines = args.scan.is_some();
     if args.format == Format::ParquetEvents {
         return write_events(rings, &analysis_options, args.output.as_deref());
     }
@@ -183,6 +199,9 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
         let _progress = Progress::start("reading rings");
         analyze::analyze(rings, &analysis_options)?
     };
+    if let Some(path) = &args.scan {
+        join(&mut analysis, path, args.suspects)?;
+    }
     if let (Some(overlay), Some(path)) = (overlay, &args.pprof) {
         analyze::lay_over(&mut analysis, overlay, &path.display().to_string());
     }
@@ -204,6 +223,17 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
         super::push::push(&analysis, &options, &collector)?;
     }
     Ok(super::config::exit_code_of(&verdict))
+}
+
+/// Lays what ran over what the source says; hints too when suspects are wanted.
+fn join(analysis: &mut Analysis, path: &Path, hints: bool) -> anyhow::Result<()> {
+    let least = if hints {
+        Confidence::Low
+    } else {
+        Confidence::Medium
+    };
+    scan::join(analysis, super::scanned::of(path)?, least);
+    Ok(())
 }
 
 fn read_profile(path: &Path) -> anyhow::Result<Overlay> {

@@ -1,7 +1,7 @@
-use super::config::ConfigArgs;
+use super::config::{ConfigArgs, exit_code_of};
+use super::output;
 use super::progress::Progress;
 use super::report::deliver;
-use super::{EXIT_FINDINGS, output};
 use crate::analyze::model::{Analysis, Confidence, SourceSummary};
 use crate::report::{self, Format, ReportOptions};
 use crate::scan::rules::{RULES, Rule};
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 /// Find concurrent map misuse in Go source
 ///
-/// Exit code: 66 when there are findings, 0 when there are none.
+/// Exit code: 66 when there are findings that gocc.toml does not allow, 0 when there are none.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -94,11 +94,7 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         source: Some(source),
         ..Analysis::default()
     };
-    policy.judge(&mut analysis);
-    let found = analysis
-        .findings
-        .iter()
-        .any(|finding| finding.allowed.is_none());
+    let verdict = policy.judge(&mut analysis);
     let options = ReportOptions {
         suspects: true,
         source_root: args.source_root,
@@ -109,11 +105,7 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         .context("cannot format the report")?;
     deliver(&report, args.format, args.output.as_deref())?;
     output::note_line(&remark);
-    Ok(if found {
-        ExitCode::from(EXIT_FINDINGS)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(exit_code_of(&verdict))
 }
 
 fn options(args: &ScanArgs) -> ScanOptions {
@@ -129,6 +121,7 @@ fn options(args: &ScanArgs) -> ScanOptions {
             Confidence::Medium
         },
         disabled: args.disable.clone(),
+        remember: false,
     }
 }
 
@@ -145,7 +138,7 @@ fn remark(scanned: &Scanned) -> String {
         ),
         (scanned.broken, "files with syntax errors"),
         (scanned.hidden, "hints that --all shows"),
-        (scanned.ignored, "findings silenced by //gocc:ignore"),
+        (scanned.ignored.len(), "findings silenced by //gocc:ignore"),
     ];
     for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
         // Writing to a string cannot fail.

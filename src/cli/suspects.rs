@@ -18,6 +18,7 @@
 //! holding an operation at one was seen to delay one at the other: from [`ORDERED_AT`](crate::ring::layout::ORDERED_AT) times on a near
 //! miss of the two is none. After a rebuild these are found again too; those that are not are forgotten.
 
+use super::focus::Focus;
 use super::output;
 use crate::analyze::Hunted;
 use crate::golang::{Func, GoBinary};
@@ -109,6 +110,28 @@ impl Suspects {
             places: places.map(|(at, (chance, _))| (at, chance)).collect(),
             ordered: ordered.map(|(pair, (times, _))| (pair, times)).collect(),
         })
+    }
+
+    /// Adds the places that the scanner suspects, certain to be held unless it is known how that went; how many of
+    /// them the executable has.
+    ///
+    /// # Errors
+    /// When the executable or the file cannot be read, or the file not be written.
+    pub fn focus(&self, focus: &Focus) -> anyhow::Result<usize> {
+        let binary = GoBinary::parse_for_symbols(&self.image)?;
+        let (mut contents, _) = self.load()?;
+        let mut found = HashSet::new();
+        for at in map_calls(&binary) {
+            let Some(place) = focus.place(&binary.frames_of_return(at)) else {
+                continue;
+            };
+            found.insert(place);
+            if let Some(source) = source_of(&binary, at) {
+                contents.here.entry(at).or_insert((CERTAIN, source));
+            }
+        }
+        self.store(&contents)?;
+        Ok(found.len())
     }
 
     /// Adds what the rings of a run say to the file, which another gocc may have changed meanwhile.

@@ -1,8 +1,8 @@
 use super::config::{ConfigArgs, exit_code_of};
 use super::exec::{exit_as, render};
 use super::merge::merge;
-use super::output;
 use super::signals::Forwarder;
+use super::{output, scanned};
 use crate::analyze::model::Analysis;
 use crate::patch::Mode;
 use crate::report::{self, Format, ReportOptions};
@@ -28,6 +28,17 @@ pub struct TestArgs {
     /// Run each until its first finding, at most so often
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
+    /// Hunt first where gocc scan finds mistakes
+    ///
+    /// In this tree (default: .), or in the JSON report that it wrote. The mode is hunt then.
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "."
+    )]
+    focus: Option<PathBuf>,
     /// Write the report to this file too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -51,21 +62,46 @@ pub struct TestArgs {
 pub fn run(args: TestArgs) -> anyhow::Result<ExitCode> {
     args.check()?;
     let policy = args.config.load()?.policy()?;
-    let reports = tempfile::TempDir::with_prefix("gocc-test-")
-        .context("cannot make a directory for reports")?;
-    let status = go_test(&args, reports.path())?;
-    let mut analysis = match std::fs::read_dir(reports.path())?.next() {
-        Some(_) => merge(&[reports.path().to_owned()])?,
+    let place = Place::new()?;
+    if let Some(path) = &args.focus {
+        scanned::leave(scanned::of(path)?, &place.findings)?;
+    }
+    let status = go_test(&args, &place)?;
+    let mut analysis = match std::fs::read_dir(&place.reports)?.next() {
+        Some(_) => merge(std::slice::from_ref(&place.reports))?,
         None => Analysis::default(),
     };
     let verdict = policy.judge(&mut analysis);
     args.deliver(&analysis)?;
     // What is private is removed before this process may end by a signal.
-    drop(reports);
+    drop(place);
     if verdict.fails() {
         return Ok(exit_code_of(&verdict));
     }
     Ok(exit_as(status))
+}
+
+/// A directory for what several gocc exec leave and share.
+struct Place {
+    /// Their reports.
+    reports: PathBuf,
+    /// What the scanner found, if it was asked.
+    findings: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> anyhow::Result<Place> {
+        let cannot = "cannot make a directory for reports";
+        let directory = tempfile::TempDir::with_prefix("gocc-test-").context(cannot)?;
+        let reports = directory.path().join("reports");
+        std::fs::create_dir(&reports).context(cannot)?;
+        Ok(Place {
+            reports,
+            findings: directory.path().join("findings.json"),
+            _directory: directory,
+        })
+    }
 }
 
 impl TestArgs {
@@ -84,6 +120,9 @@ impl TestArgs {
             bail!(
                 "gocc test gives go test an -exec of its own (use go test -exec with gocc exec in it)"
             );
+        }
+        if self.focus.is_some() && self.mode.is_some_and(|mode| mode != Mode::Hunt) {
+            bail!("--focus is for mode hunt (leave --mode out)");
         }
         if flags.any(|argument| *argument == "-c" || *argument == "--c") {
             bail!("with -c nothing is run (use go test -c, then gocc exec -- ./PACKAGE.test)");
@@ -118,7 +157,7 @@ impl TestArgs {
     }
 
     /// The words of `-exec`.
-    fn exec(&self, reports: &Path) -> anyhow::Result<String> {
+    fn exec(&self, place: &Place) -> anyhow::Result<String> {
         let own = std::env::current_exe().context("cannot tell where gocc is")?;
         let mut words: Vec<OsString> = vec![own.into(), "exec".into(), "--brief".into()];
         let mut option = |name: &str, value: Option<OsString>| {
@@ -126,12 +165,17 @@ impl TestArgs {
                 words.extend([OsString::from(name), value]);
             }
         };
-        option("--reports", Some(reports.as_os_str().to_owned()));
+        option("--reports", Some(place.reports.as_os_str().to_owned()));
         option("--mode", self.mode.map(|mode| mode.name().into()));
         option("--runs", self.runs.map(|runs| runs.to_string().into()));
         // Test binaries run in the directories of their packages.
         let config = self.config.config.as_deref().map(std::path::absolute);
         option("--config", config.transpose()?.map(PathBuf::into_os_string));
+        if self.focus.is_some() {
+            let mut word = OsString::from("--focus=");
+            word.push(&place.findings);
+            words.push(word);
+        }
         words.push("--".into());
         let quoted: Option<Vec<String>> = words.iter().map(|word| quoted(word)).collect();
         let words =
@@ -153,9 +197,9 @@ fn quoted(word: &OsStr) -> Option<String> {
     }
 }
 
-fn go_test(args: &TestArgs, reports: &Path) -> anyhow::Result<ExitStatus> {
+fn go_test(args: &TestArgs, place: &Place) -> anyhow::Result<ExitStatus> {
     let mut command = Command::new("go");
-    command.arg("test").arg("-exec").arg(args.exec(reports)?);
+    command.arg("test").arg("-exec").arg(args.exec(place)?);
     command.args(&args.arguments);
     let forwarder = Forwarder::install().context("cannot pass signals on")?;
     let mut child = command.spawn().context(

@@ -4,12 +4,12 @@ use super::baseline::Baseline;
 use super::run::Setting;
 use super::subject::Subject;
 use super::suppress::Suppression;
-use crate::analyze::model::{Allowance, AllowedBy, Analysis, Finding, Grade};
+use crate::analyze::model::{Allowance, AllowedBy, Analysis, Confidence, Finding, Grade};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 /// What becomes of a finding that nothing allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// It is reported.
@@ -54,11 +54,23 @@ impl Default for Decisions {
 }
 
 impl Decisions {
-    /// What becomes of a finding of this grade that was made at run time.
-    pub fn of(&self, grade: Grade) -> Decision {
-        match grade {
+    /// What becomes of a finding. One that the source shows as well is subject to both; what the source gives
+    /// only as a hint, or what ran often without a collision until no more is left, is a suspect.
+    pub fn of(&self, finding: &Finding) -> Decision {
+        let of_grade = match finding.grade {
             Grade::Confirmed => self.confirmed.value,
             Grade::Suspect => self.suspect.value,
+        };
+        match &finding.scan {
+            Some(scan) if scan.confidence > Confidence::Low => {
+                let of_source = self.source.value;
+                if finding.is_of_source() {
+                    of_source
+                } else {
+                    of_source.max(of_grade)
+                }
+            }
+            _ => of_grade,
         }
     }
 }
@@ -149,7 +161,7 @@ impl Policy {
         finding.allowed = self.allows(&Subject::from(&*finding));
         if finding.allowed.is_some() {
             verdict.allowed += 1;
-        } else if self.decisions.of(finding.grade) != Decision::Log {
+        } else if self.decisions.of(finding) != Decision::Log {
             verdict.failing += 1;
         }
     }

@@ -20,6 +20,12 @@ const CONFLICTING: Color = Color {
     g: 60,
     b: 50,
 };
+/// Frames that the scanner flagged, and in which nobody collided.
+const FLAGGED: Color = Color {
+    r: 160,
+    g: 95,
+    b: 205,
+};
 /// All others.
 const OTHER: Color = Color {
     r: 150,
@@ -98,13 +104,57 @@ impl Flames {
     }
 }
 
+/// Why a function stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Goroutines collided in it.
+    Collided,
+    /// The scanner says that its source is wrong.
+    Flagged,
+}
+
 /// The functions in which the sides of findings stand.
-pub fn conflicting_functions(analysis: &Analysis) -> BTreeSet<&str> {
-    let sides = analysis.findings.iter().flat_map(|finding| &finding.sides);
-    sides
-        .filter_map(|side| frames::innermost_user(&side.stack))
-        .map(|frame| frame.function.as_str())
-        .collect()
+pub struct Marked<'a> {
+    collided: BTreeSet<&'a str>,
+    flagged: BTreeSet<&'a str>,
+}
+
+impl<'a> Marked<'a> {
+    /// Those of an analysis.
+    pub fn new(analysis: &'a Analysis) -> Marked<'a> {
+        let of = |is_of_source: bool| {
+            let all = analysis.findings.iter();
+            all.filter(move |finding| finding.is_of_source() == is_of_source)
+                .flat_map(|finding| &finding.sides)
+                .filter_map(|side| frames::innermost_user(&side.stack))
+                .map(|frame| frame.function.as_str())
+                .collect()
+        };
+        Marked {
+            collided: of(false),
+            flagged: of(true),
+        }
+    }
+
+    /// Why a function stands out, if it does.
+    pub fn of(&self, function: &str) -> Option<Mark> {
+        if self.collided.contains(function) {
+            Some(Mark::Collided)
+        } else if self.flagged.contains(function) {
+            Some(Mark::Flagged)
+        } else {
+            None
+        }
+    }
+
+    /// What the colours mean.
+    pub fn legend(&self) -> &'static str {
+        if self.flagged.is_empty() {
+            "red: functions in which goroutines collided"
+        } else {
+            "red: functions in which goroutines collided; violet: functions that the scanner flagged"
+        }
+    }
 }
 
 /// A stack's functions, outermost first.
@@ -137,22 +187,22 @@ pub fn write_folded(
         .try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// Draws them. Functions in which findings stand are red.
+/// Draws them. Functions in which goroutines collided are red, those that the scanner flagged violet.
 pub fn write_svg(
     analysis: &Analysis,
     options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let flames = Flames::new(analysis, options);
-    let conflicting = conflicting_functions(analysis);
-    let colours = colours(&flames, &conflicting);
+    let marked = Marked::new(analysis);
+    let colours = colours(&flames, &marked);
     // The map's type has a constructor for files only.
     let mut palette =
         PaletteMap::from_reader(&mut io::Cursor::new(colours)).map_err(io::Error::other)?;
     let mut style = flamegraph::Options::default();
     style.title = title(flames.counting, analysis);
     style.count_name = unit(flames.counting, analysis);
-    style.subtitle = Some("red: functions in which goroutines collided".to_owned());
+    style.subtitle = Some(marked.legend().to_owned());
     style.colors = Palette::default();
     style.palette_map = Some(&mut palette);
     let lines = flames.lines();
@@ -186,15 +236,15 @@ pub fn unit(counting: Counting, analysis: &Analysis) -> String {
 }
 
 /// A colour for each element, in the form that inferno reads.
-fn colours(flames: &Flames, conflicting: &BTreeSet<&str>) -> String {
+fn colours(flames: &Flames, marked: &Marked<'_>) -> String {
     let mut all: BTreeSet<&str> = flames.stacks.keys().flatten().map(String::as_str).collect();
     // What inferno puts below everything.
     all.insert("all");
     let line = |name: &str| {
-        let Color { r, g, b } = if conflicting.contains(name) {
-            CONFLICTING
-        } else {
-            OTHER
+        let Color { r, g, b } = match marked.of(name) {
+            Some(Mark::Collided) => CONFLICTING,
+            Some(Mark::Flagged) => FLAGGED,
+            None => OTHER,
         };
         format!("{name}->rgb({r},{g},{b})\n")
     };

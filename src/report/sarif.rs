@@ -239,7 +239,8 @@ fn level_of(severity: Severity) -> &'static str {
 
 /// Id, index and level of the rule of a finding.
 fn rule_of(finding: &Finding) -> (&'static str, usize, &'static str) {
-    let of_source = finding.scan.as_ref().and_then(|scan| {
+    let scan = finding.scan.as_ref().filter(|_| finding.is_of_source());
+    let of_source = scan.and_then(|scan| {
         let found = |(_, rule): &(usize, &&'static source::Rule)| rule.id == scan.rule;
         RULES.iter().enumerate().find(found)
     });
@@ -251,11 +252,16 @@ fn rule_of(finding: &Finding) -> (&'static str, usize, &'static str) {
 }
 
 fn message(finding: &Finding) -> String {
-    if let Some(scan) = &finding.scan {
-        return format!("{}: {}. {}.", scan.map, scan.title, scan.because.join("; "));
+    let joined = wording::joined_line(finding);
+    let joined = joined.map_or(String::new(), |line| format!(" {line}."));
+    if let Some(scan) = &finding.scan
+        && finding.is_of_source()
+    {
+        let because = scan.because.join("; ");
+        return format!("{}: {}. {because}.{joined}", scan.map, scan.title);
     }
     format!(
-        "{} ({}: {}).",
+        "{} ({}: {}).{joined}",
         wording::sentence(finding),
         grade_name(finding.grade),
         finding.evidence.summary
@@ -450,6 +456,7 @@ fn properties(finding: &Finding) -> serde_json::Value {
         "instances": finding.instances,
         "goroutines": finding.goroutines,
         "suspicion": finding.suspicion,
+        "joined": finding.joined,
     })
 }
 

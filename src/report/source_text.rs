@@ -2,10 +2,8 @@
 
 use super::ReportOptions;
 use super::text::{Counted, FAINT, HEADING, RULE, SUSPICION, write_frames};
-use super::wording::capitalised;
-use crate::analyze::model::{
-    Confidence, Finding, ScanArgument, ScanSide, Severity, Side, SourceSummary,
-};
+use super::wording::{capitalised, confidence_name, joined_line, severity_name};
+use crate::analyze::model::{Finding, ScanArgument, ScanSide, Side, SourceSummary};
 use std::io::{self, Write};
 
 /// Writes one finding.
@@ -21,8 +19,8 @@ pub fn write(
         "{SUSPICION}{}{SUSPICION:#} (in the source: {}, {}, confidence {})",
         headline(scan),
         scan.rule,
-        severity(scan.severity),
-        confidence(scan.confidence)
+        severity_name(scan.severity),
+        confidence_name(scan.confidence)
     )?;
     for (side, known) in finding.sides.iter().zip(&scan.sides) {
         write_side(side, known, options, out)?;
@@ -37,6 +35,9 @@ pub fn write(
     for reason in &scan.because {
         writeln!(out, "{}.", capitalised(reason))?;
     }
+    if let Some(line) = joined_line(finding) {
+        writeln!(out, "{HEADING}{line}.{HEADING:#}")?;
+    }
     writeln!(out, "{RULE}")
 }
 
@@ -45,22 +46,6 @@ fn headline(scan: &ScanArgument) -> &'static str {
         "WARNING: CONCURRENT MAP ACCESS"
     } else {
         "WARNING: SYNCHRONISATION"
-    }
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    }
-}
-
-fn confidence(confidence: Confidence) -> &'static str {
-    match confidence {
-        Confidence::Low => "low",
-        Confidence::Medium => "medium",
-        Confidence::High => "high",
     }
 }
 

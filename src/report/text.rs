@@ -3,8 +3,8 @@
 use super::ReportOptions;
 use super::source_text;
 use super::wording::{
-    capitalised, deed, grade_name, heat_line, labels_line, making_line, name_of, sentence,
-    side_note, suspicion_line,
+    capitalised, deed, grade_name, heat_line, joined_line, labels_line, making_line, name_of,
+    sentence, side_note, suspicion_line,
 };
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
@@ -46,7 +46,9 @@ fn write_finding(
     options: &ReportOptions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    if let Some(scan) = &finding.scan {
+    if let Some(scan) = &finding.scan
+        && finding.is_of_source()
+    {
         return source_text::write(finding, scan, options, out);
     }
     writeln!(out, "{RULE}")?;
@@ -188,6 +190,9 @@ fn write_details(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
     if let Some(suspicion) = &finding.suspicion {
         writeln!(out, "{}.", suspicion_line(suspicion))?;
     }
+    if let Some(line) = joined_line(finding) {
+        writeln!(out, "{HEADING}{}.{HEADING:#}", Printable(&line))?;
+    }
     let first = Seconds(finding.first.since_start_ns);
     if finding.count == 1 {
         return writeln!(out, "Seen once, {first} after the start.");
@@ -270,7 +275,7 @@ fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         let in_source = analysis
             .findings
             .iter()
-            .filter(|finding| finding.scan.is_some());
+            .filter(|finding| finding.scan.is_some() && finding.allowed.is_none());
         source_text::write_summary(source, in_source.count(), out)?;
         if analysis.rings.is_empty() {
             return Ok(());
@@ -279,11 +284,13 @@ fn write_summary(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     let processes = Counted(analysis.rings.len() as u64, "process", "processes");
     let failing = || {
         let all = analysis.findings.iter();
-        all.filter(|finding| finding.allowed.is_none())
+        all.filter(|finding| finding.allowed.is_none() && !finding.is_of_source())
     };
     let is_confirmed = |finding: &&Finding| finding.grade == Grade::Confirmed;
     let (found, confirmed) = (failing().count(), failing().filter(is_confirmed).count());
-    let allowed = analysis.findings.len() - found;
+    let ran = analysis.findings.iter();
+    let ran = ran.filter(|finding| !finding.is_of_source()).count();
+    let allowed = ran - found;
     let besides = match allowed {
         0 => String::new(),
         more => format!(" besides {more} allowed"),

@@ -2,7 +2,8 @@
 
 use crate::analyze::frames;
 use crate::analyze::model::{
-    Certainty, Finding, Goroutine, Grade, MapIdentity, ProfileSummary, Side, StackFrame, Suspicion,
+    Certainty, Confidence, Finding, Goroutine, Grade, Joined, MapIdentity, ProfileSummary, Ran,
+    ScanArgument, Severity, Side, StackFrame, Suspicion,
 };
 use crate::ring::Operation;
 
@@ -19,6 +20,9 @@ pub fn name_of(goroutine: &Goroutine) -> String {
 pub fn deed(side: &Side) -> String {
     let operation = side.operation.map_or("operation", Operation::noun);
     match &side.goroutine {
+        // The source has goroutines, but no numbers for them.
+        Some(_) if side.certainty == Certainty::Possible => format!("{operation} by a goroutine"),
+        None if side.certainty == Certainty::Possible => format!("{operation} by the caller"),
         Some(goroutine) => format!("{operation} by {}", name_of(goroutine)),
         None => format!("{operation} by an unknown goroutine"),
     }
@@ -63,6 +67,12 @@ pub fn file_name(path: &str) -> &str {
 /// The whole finding in a sentence, without a full stop.
 pub fn sentence(finding: &Finding) -> String {
     let [noticed, found] = &finding.sides;
+    if let Some(scan) = &finding.scan
+        && finding.is_of_source()
+    {
+        let (map, rule) = (&scan.map, &scan.rule);
+        return format!("{map} in {}, {rule}: {}", place_name(noticed), scan.title);
+    }
     let map = finding
         .map
         .type_name
@@ -117,6 +127,66 @@ pub fn suspicion_line(why: &Suspicion) -> String {
         "Score {score:.2} of 1: {gap} apart at the closest, took turns {turns} times, {common:.0}% of the \
          functions in common{hunted}"
     )
+}
+
+/// `note`, `warning`, `error`.
+pub fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+/// `low`, `medium`, `high`.
+pub fn confidence_name(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Low => "low",
+        Confidence::Medium => "medium",
+        Confidence::High => "high",
+    }
+}
+
+/// What the other mode says of a finding, in a sentence without a full stop.
+pub fn joined_line(finding: &Finding) -> Option<String> {
+    Some(match (finding.joined.as_ref()?, &finding.scan) {
+        (Joined::Both, Some(scan)) => format!("The source shows it too: {}", argument(scan)),
+        (Joined::Both, None) => "The source shows it too".to_owned(),
+        (Joined::Runtime { because, .. }, _) => format!("The scanner does not show it: {because}"),
+        (Joined::Source { ran }, _) => ran_line(ran),
+    })
+}
+
+fn argument(scan: &ScanArgument) -> String {
+    let because = match scan.because.first() {
+        Some(reason) => format!("; {reason}"),
+        None => String::new(),
+    };
+    format!(
+        "{} ({}, confidence {}), {}{because}",
+        scan.rule,
+        severity_name(scan.severity),
+        confidence_name(scan.confidence),
+        scan.map
+    )
+}
+
+fn ran_line(ran: &Ran) -> String {
+    let operations = counted(ran.operations, "operation", "operations");
+    let goroutines = counted(ran.goroutines, "goroutine", "goroutines");
+    let recorded = format!("Recorded there while it ran: {operations} by {goroutines}");
+    match (ran.places, ran.ranked_down) {
+        (0, _) => "Nothing was recorded there while it ran".to_owned(),
+        (_, true) => format!("{recorded}, no two at once; it is ranked down"),
+        (places, false) if places < ran.of_places => {
+            format!("{recorded}, all at one of its two places")
+        }
+        (_, false) => format!("{recorded}, no two at once"),
+    }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// How hot a side's place is, by the profile that was laid over.

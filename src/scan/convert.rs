@@ -5,11 +5,14 @@ use super::program::Program;
 use super::{ScanOptions, Scanned};
 use crate::analyze::model::{
     Certainty, Confidence, Evidence, EvidenceKind, Finding, Goroutine, Grade, Hex, MapIdentity,
-    Moment, ScanArgument, ScanSide, Severity, Side,
+    Moment, ScanArgument, ScanSide, Severity, Side, StackFrame,
 };
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::HashMap;
+
+/// Other places that are noted with a finding.
+const MOST_OTHERS: usize = 50;
 
 /// Adds what is wanted of it.
 pub fn convert(
@@ -29,22 +32,59 @@ pub fn convert(
                 .sum::<usize>(),
         )
     });
-    let mut seen = HashSet::new();
+    let mut seen: HashMap<_, Kept> = HashMap::new();
     for found in found {
         if options.disabled.iter().any(|id| id == found.rule.id)
             || !is_wanted(program, &found, options)
         {
             continue;
         }
-        if !seen.insert(key(&found)) {
+        if let Some(kept) = seen.get(&key(&found)) {
+            kept.add(&found, scanned);
             continue;
         }
-        if is_ignored(program, &found) {
-            scanned.ignored += 1;
+        let key = key(&found);
+        let kept = if is_ignored(program, &found) {
+            scanned.ignored.push(finding(found));
+            Kept::Ignored(scanned.ignored.len() - 1)
         } else if found.confidence < options.confidence {
             scanned.hidden += 1;
+            Kept::Hidden
         } else {
             scanned.findings.push(finding(found));
+            Kept::Shown(scanned.findings.len() - 1)
+        };
+        seen.insert(key, kept);
+    }
+}
+
+/// Where the finding went that stands for a place.
+enum Kept {
+    Shown(usize),
+    Ignored(usize),
+    Hidden,
+}
+
+impl Kept {
+    /// Notes another place that conflicts with the one that the finding stands for.
+    fn add(&self, found: &Found, scanned: &mut Scanned) {
+        let finding = match *self {
+            Kept::Shown(index) => scanned.findings.get_mut(index),
+            Kept::Ignored(index) => scanned.ignored.get_mut(index),
+            Kept::Hidden => None,
+        };
+        let other = found.sides.get(1).and_then(|side| side.stack.first());
+        let (Some(finding), Some(other)) = (finding, other) else {
+            return;
+        };
+        let shown = finding.sides.iter().filter_map(|side| side.stack.first());
+        let Some(scan) = &mut finding.scan else {
+            return;
+        };
+        let mut known = shown.chain(&scan.also);
+        let same = |frame: &StackFrame| (frame.line, &frame.file) == (other.line, &other.file);
+        if scan.also.len() < MOST_OTHERS && !known.any(same) {
+            scan.also.push(other.clone());
         }
     }
 }
@@ -99,6 +139,7 @@ fn finding(found: Found) -> Finding {
         map: found.map,
         sides: found.sides.iter().map(scan_side).collect(),
         because: found.because,
+        also: Vec::new(),
     };
     Finding {
         grade: Grade::Suspect,
@@ -130,6 +171,7 @@ fn finding(found: Found) -> Finding {
         suspicion: None,
         allowed: None,
         scan: Some(argument),
+        joined: None,
     }
 }
 

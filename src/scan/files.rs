@@ -26,6 +26,19 @@ pub struct Module {
     pub files: Vec<SourceFile>,
 }
 
+impl Module {
+    /// The import path of the package that a file belongs to.
+    pub fn import_path(&self, file: &Path) -> String {
+        let directory = file.parent().unwrap_or(Path::new(""));
+        let below = directory.strip_prefix(&self.root).unwrap_or(Path::new(""));
+        if below.as_os_str().is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}/{}", self.path, below.display())
+        }
+    }
+}
+
 /// One file of a module.
 #[derive(Debug)]
 pub struct SourceFile {

@@ -20,6 +20,9 @@
 //!    alone, *medium* when a step is an assumption (the methods of one value are called by several
 //!    goroutines), *low* otherwise; low ones are shown only when asked for.
 //!
+//! 7. [`join`] lays the findings of a program that ran over those of its source, place by place; [`tree`] knows
+//!    which place is which, and why the scanner shows nothing at one.
+//!
 //! What is not followed: calls through interfaces with several implementations in the module, calls
 //! into other modules beyond what `sim/known.rs` knows, more than nine calls deep, cgo, assembly, unsafe.
 //! Pointers that meet in ways that this does not see are taken to be different: a race is missed
@@ -30,6 +33,7 @@ mod convert;
 pub mod files;
 pub mod fix;
 mod found;
+mod join;
 mod lower;
 mod lower_code;
 pub mod names;
@@ -41,7 +45,10 @@ mod shared;
 pub mod sim;
 mod sync_maps;
 pub mod syntax;
+pub mod tree;
 pub mod types;
+
+pub use join::join;
 
 use crate::analyze::model::{Confidence, Finding};
 use files::Module;
@@ -50,7 +57,7 @@ use program::{FuncId, Program};
 use rayon::prelude::*;
 use sim::Sim;
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to scan, and how.
 #[derive(Clone, Debug)]
@@ -69,6 +76,24 @@ pub struct ScanOptions {
     pub confidence: Confidence,
     /// Rules whose findings are not wanted.
     pub disabled: Vec<String>,
+    /// Remember what was seen where ([`Scanned::tree`]).
+    pub remember: bool,
+}
+
+impl ScanOptions {
+    /// All of a tree, tests too; what was seen where is remembered.
+    pub fn of_tree(path: &Path, confidence: Confidence) -> ScanOptions {
+        ScanOptions {
+            paths: vec![path.to_owned()],
+            tags: Vec::new(),
+            tests: true,
+            vendored: false,
+            generated: true,
+            confidence,
+            disabled: Vec::new(),
+            remember: true,
+        }
+    }
 }
 
 /// What a scan looked at, and what it found.
@@ -79,7 +104,7 @@ pub struct Scanned {
     /// Findings below the wanted confidence.
     pub hidden: usize,
     /// Findings that `//gocc:ignore` silences.
-    pub ignored: usize,
+    pub ignored: Vec<Finding>,
     /// Files.
     pub files: usize,
     /// Their lines.
@@ -90,6 +115,8 @@ pub struct Scanned {
     pub incomplete: usize,
     /// Files with syntax errors.
     pub broken: usize,
+    /// What was seen where; empty unless it was to be remembered.
+    pub tree: tree::Tree,
 }
 
 /// Why a scan is impossible.
@@ -140,12 +167,16 @@ fn scan_module(module: Module, options: &ScanOptions, scanned: &mut Scanned) {
         .filter(|source| source.file.errors > 0)
         .count();
     let program = Program::new(module);
-    let mut followed = follow_all(&program, entries(&program));
+    let mut followed = follow_all(&program, entries(&program), options);
     let entered: HashSet<FuncId> = followed
         .iter()
         .flat_map(|followed| followed.entered.iter().copied())
         .collect();
-    followed.extend(follow_all(&program, not_entered(&program, &entered)));
+    followed.extend(follow_all(
+        &program,
+        not_entered(&program, &entered),
+        options,
+    ));
     scanned.entries += followed.len();
     scanned.incomplete += followed
         .iter()
@@ -156,6 +187,9 @@ fn scan_module(module: Module, options: &ScanOptions, scanned: &mut Scanned) {
         .flat_map(|followed| std::mem::take(&mut followed.found))
         .collect();
     found.extend(shared::find(&program, &followed));
+    if options.remember {
+        scanned.tree.add(&program, &followed);
+    }
     convert::convert(&program, found, options, scanned);
 }
 
@@ -165,16 +199,17 @@ pub(crate) struct Followed {
     touches: Vec<shared::Touch>,
     entered: HashSet<FuncId>,
     complete: bool,
+    uses: tree::Uses,
 }
 
-fn follow_all(program: &Program, entries: Vec<FuncId>) -> Vec<Followed> {
+fn follow_all(program: &Program, entries: Vec<FuncId>, options: &ScanOptions) -> Vec<Followed> {
     entries
         .into_par_iter()
-        .map(|entry| follow(program, entry))
+        .map(|entry| follow(program, entry, options.remember))
         .collect()
 }
 
-fn follow(program: &Program, entry: FuncId) -> Followed {
+fn follow(program: &Program, entry: FuncId, remember: bool) -> Followed {
     let mut sim = Sim::new(program, MOST_STEPS);
     sim.run(entry);
     let mut found = races::find(&sim);
@@ -185,6 +220,11 @@ fn follow(program: &Program, entry: FuncId) -> Followed {
         found,
         touches: shared::touches(&sim, entry),
         complete: sim.is_complete(),
+        uses: if remember {
+            tree::uses(&sim)
+        } else {
+            Vec::new()
+        },
         entered: std::mem::take(&mut sim.entered),
     }
 }

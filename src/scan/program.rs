@@ -1,6 +1,8 @@
 //! A module's declarations, resolved across its files: packages, types with their fields and methods,
 //! functions, package variables.
 
+mod resolve;
+
 use super::files::Module;
 use super::names::Name;
 use super::syntax::{File, Function, Global, Signature, TypeDecl, TypeExpr};
@@ -138,15 +140,7 @@ impl Program {
         let mut known: HashMap<(String, Name), PackageId> = HashMap::new();
         for source in &self.module.files {
             let name = source.file.package.unwrap_or_else(|| Name::new("main"));
-            let directory = source.path.parent().unwrap_or(Path::new(""));
-            let below = directory
-                .strip_prefix(&self.module.root)
-                .unwrap_or(Path::new(""));
-            let path = if below.as_os_str().is_empty() {
-                self.module.path.clone()
-            } else {
-                format!("{}/{}", self.module.path, below.display())
-            };
+            let path = self.module.import_path(&source.path);
             let id = *known.entry((path.clone(), name)).or_insert_with(|| {
                 let path = if name == "main" {
                     "main".to_owned()
@@ -284,6 +278,16 @@ impl Program {
     /// All its package variables.
     pub fn global_ids(&self) -> impl Iterator<Item = GlobalId> + use<> {
         (0..number(self.globals.len())).map(GlobalId)
+    }
+
+    /// All files.
+    pub fn file_ids(&self) -> impl Iterator<Item = FileId> + use<> {
+        (0..number(self.module.files.len())).map(FileId)
+    }
+
+    /// The import path of a file's package.
+    pub fn import_path(&self, id: FileId) -> String {
+        self.module.import_path(self.path(id))
     }
 
     /// A file's contents. Numbers are only made by [`Program::new`], so that they are always known;
@@ -474,218 +478,6 @@ impl Program {
                 .map(|ty| self.type_name(ty))
                 .collect::<Vec<_>>()
                 .join(", "),
-        }
-    }
-
-    /// Resolves a type as written.
-    pub fn resolve(&self, expr: &TypeExpr, scope: Scope<'_>) -> Ty {
-        self.resolve_within(expr, scope, 0)
-    }
-
-    fn resolve_within(&self, expr: &TypeExpr, scope: Scope<'_>, depth: u32) -> Ty {
-        if depth > 24 {
-            return unknown();
-        }
-        let go = |inner: &TypeExpr| self.resolve_within(inner, scope, depth + 1);
-        match expr {
-            TypeExpr::Name(name) => self.named(*name, Vec::new(), scope, depth),
-            TypeExpr::Qualified(package, name) => {
-                self.qualified(*package, *name, Vec::new(), scope, depth)
-            }
-            TypeExpr::Generic(base, args) => {
-                let args = args.iter().map(go).collect();
-                match &**base {
-                    TypeExpr::Name(name) => self.named(*name, args, scope, depth),
-                    TypeExpr::Qualified(package, name) => {
-                        self.qualified(*package, *name, args, scope, depth)
-                    }
-                    _ => unknown(),
-                }
-            }
-            TypeExpr::Pointer(inner) => Arc::new(Type::Pointer(go(inner))),
-            TypeExpr::Slice(inner) => Arc::new(Type::Slice(go(inner), false)),
-            TypeExpr::Array(inner) => Arc::new(Type::Slice(go(inner), true)),
-            TypeExpr::Map(key, value) => Arc::new(Type::Map(go(key), go(value))),
-            TypeExpr::Chan(inner) => Arc::new(Type::Chan(go(inner))),
-            TypeExpr::Func(signature) => Arc::new(Type::Func(FuncType {
-                params: signature.params.iter().map(|param| go(&param.ty)).collect(),
-                results: signature
-                    .results
-                    .iter()
-                    .map(|param| go(&param.ty))
-                    .collect(),
-            })),
-            TypeExpr::Struct(fields) => {
-                let field = |field: &super::syntax::FieldDecl| Field {
-                    name: field.name,
-                    ty: go(&field.ty),
-                    embedded: field.embedded,
-                };
-                Arc::new(Type::Struct(fields.iter().map(field).collect()))
-            }
-            TypeExpr::Interface => Arc::new(Type::Interface),
-            TypeExpr::Elided | TypeExpr::Other => unknown(),
-        }
-    }
-
-    fn named(&self, name: Name, args: Vec<Ty>, scope: Scope<'_>, depth: u32) -> Ty {
-        if let Some((_, ty)) = scope.local.iter().rev().find(|(known, _)| *known == name) {
-            return Arc::clone(ty);
-        }
-        match self.lookup(scope.file, name) {
-            Some(Decl::Type(id)) => self.declared(id, args, depth),
-            Some(_) => unknown(),
-            None if matches!(name.text(), "any" | "error" | "comparable") => {
-                Arc::new(Type::Interface)
-            }
-            None => Arc::new(Type::Basic(name)),
-        }
-    }
-
-    fn qualified(
-        &self,
-        package: Name,
-        name: Name,
-        args: Vec<Ty>,
-        scope: Scope<'_>,
-        depth: u32,
-    ) -> Ty {
-        match self.import(scope.file, package) {
-            Some(Imported::Package(id)) => match self.member(id, name) {
-                Some(Decl::Type(id)) => self.declared(id, args, depth),
-                _ => unknown(),
-            },
-            Some(Imported::External(path)) => Arc::new(Type::External(path, name, args)),
-            // The package's name may differ from the last element of its path.
-            None => Arc::new(Type::External(package, name, args)),
-        }
-    }
-
-    fn declared(&self, id: TypeId, args: Vec<Ty>, depth: u32) -> Ty {
-        match self.type_decl(id) {
-            Some(declaration) if declaration.alias => {
-                let local: Vec<_> = declaration.params.iter().copied().zip(args).collect();
-                let scope = Scope {
-                    file: self.file_of_type(id),
-                    local: &local,
-                };
-                self.resolve_within(&declaration.is, scope, depth + 1)
-            }
-            _ => Arc::new(Type::Named(id, args)),
-        }
-    }
-
-    /// What a type is behind its names.
-    pub fn underlying(&self, ty: &Ty) -> Ty {
-        let mut ty = Arc::clone(ty);
-        for _ in 0..DEEPEST {
-            let Type::Named(id, args) = &*ty else { break };
-            let Some(declaration) = self.type_decl(*id) else {
-                break;
-            };
-            let local: Vec<_> = declaration
-                .params
-                .iter()
-                .copied()
-                .zip(args.iter().cloned())
-                .collect();
-            let scope = Scope {
-                file: self.file_of_type(*id),
-                local: &local,
-            };
-            ty = self.resolve(&declaration.is, scope);
-        }
-        ty
-    }
-
-    /// A struct's own fields, also behind a pointer.
-    pub fn struct_of(&self, ty: &Ty) -> Option<Ty> {
-        let inner = match &**ty {
-            Type::Pointer(inner) => self.underlying(inner),
-            _ => self.underlying(ty),
-        };
-        matches!(&*inner, Type::Struct(_)).then_some(inner)
-    }
-
-    /// The embedded fields on the way to a field, and its type.
-    pub fn field(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, Ty)> {
-        let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
-        for _ in 0..DEEPEST {
-            let mut next = Vec::new();
-            for (path, ty) in &level {
-                let Some(structure) = self.struct_of(ty) else {
-                    continue;
-                };
-                let Type::Struct(fields) = &*structure else {
-                    continue;
-                };
-                for field in fields {
-                    if field.name == name {
-                        return Some((path.clone(), Arc::clone(&field.ty)));
-                    }
-                    if field.embedded && next.len() < 64 {
-                        let mut path = path.clone();
-                        path.push(field.name);
-                        next.push((path, Arc::clone(&field.ty)));
-                    }
-                }
-            }
-            level = next;
-        }
-        None
-    }
-
-    /// The embedded fields on the way to a method of the module.
-    pub fn method(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, FuncId)> {
-        let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
-        for _ in 0..DEEPEST {
-            let mut next = Vec::new();
-            for (path, ty) in &level {
-                if let Type::Named(id, _) = &*ty.pointee()
-                    && let Some(&method) = self.methods.get(&(*id, name))
-                {
-                    return Some((path.clone(), method));
-                }
-                self.embedded(ty, path, &mut next);
-            }
-            level = next;
-        }
-        None
-    }
-
-    /// The embedded fields on the way to one from outside the module that may have a method.
-    pub fn external_method(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, Ty)> {
-        let is_lock_method = matches!(
-            name.text(),
-            "Lock" | "Unlock" | "RLock" | "RUnlock" | "TryLock" | "TryRLock"
-        );
-        let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
-        for _ in 0..DEEPEST {
-            let mut next = Vec::new();
-            for (path, ty) in &level {
-                if ty.external().is_some() && (!is_lock_method || ty.is_lock()) {
-                    return Some((path.clone(), Arc::clone(ty)));
-                }
-                self.embedded(ty, path, &mut next);
-            }
-            level = next;
-        }
-        None
-    }
-
-    fn embedded(&self, ty: &Ty, path: &[Name], into: &mut Vec<(Vec<Name>, Ty)>) {
-        let Some(structure) = self.struct_of(ty) else {
-            return;
-        };
-        let Type::Struct(fields) = &*structure else {
-            return;
-        };
-        for field in fields.iter().filter(|field| field.embedded) {
-            if into.len() < 64 {
-                let mut path = path.to_vec();
-                path.push(field.name);
-                into.push((path, Arc::clone(&field.ty)));
-            }
         }
     }
 }

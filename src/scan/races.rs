@@ -195,10 +195,17 @@ fn rule_for(sim: &Sim<'_>, a: &Access, b: &Access) -> &'static Rule {
     if a.operation == Operation::Iterate || b.operation == Operation::Iterate {
         return &rules::RANGE;
     }
-    match sim.origin(a.object) {
+    rule_by_origin(sim, a.object)
+}
+
+/// What kind of thing leads to the map.
+pub(super) fn rule_by_origin(sim: &Sim<'_>, object: ObjId) -> &'static Rule {
+    let is_in_field = || matches!(sim.holder(object), Some((_, Some(_))));
+    match sim.origin(object) {
         Some(Origin::Global(_)) => &rules::GLOBAL,
         Some(Origin::Field(..)) => &rules::FIELD,
         Some(Origin::Param(_) | Origin::Receiver(_)) => &rules::PARAMETER,
+        _ if is_in_field() => &rules::FIELD,
         _ => &rules::CAPTURED,
     }
 }

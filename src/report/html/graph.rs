@@ -1,8 +1,8 @@
 //! A flame graph as nested boxes, each as wide as its share of the one below it.
 
-use super::super::flame::Flames;
+use super::super::flame::{Flames, Mark, Marked};
 use maud::{Markup, html};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Boxes narrower than this share of the whole are left out.
 const NARROWEST: f64 = 0.0005;
@@ -26,7 +26,7 @@ impl<'a> Node<'a> {
 }
 
 /// Draws stacks, the outermost call on top. `unit` names what is counted.
-pub fn draw(flames: &Flames, unit: &str, conflicting: &BTreeSet<&str>) -> Markup {
+pub fn draw(flames: &Flames, unit: &str, marked: &Marked<'_>) -> Markup {
     let mut root = Node::default();
     for (elements, count) in &flames.stacks {
         root.add(elements, *count);
@@ -35,7 +35,7 @@ pub fn draw(flames: &Flames, unit: &str, conflicting: &BTreeSet<&str>) -> Markup
     let drawing = Drawing {
         whole,
         unit,
-        conflicting,
+        marked,
     };
     html! {
         div.flame { (drawing.node("all", &root, whole)) }
@@ -45,7 +45,7 @@ pub fn draw(flames: &Flames, unit: &str, conflicting: &BTreeSet<&str>) -> Markup
 struct Drawing<'a> {
     whole: u64,
     unit: &'a str,
-    conflicting: &'a BTreeSet<&'a str>,
+    marked: &'a Marked<'a>,
 }
 
 impl Drawing<'_> {
@@ -53,12 +53,13 @@ impl Drawing<'_> {
     fn node(&self, name: &str, node: &Node<'_>, below: u64) -> Markup {
         let share = node.total as f64 / self.whole.max(1) as f64;
         let width = 100.0 * node.total as f64 / below.max(1) as f64;
-        let bad = self.conflicting.contains(name);
+        let mark = self.marked.of(name);
+        let (bad, flagged) = (mark == Some(Mark::Collided), mark == Some(Mark::Flagged));
         let shown = |(_, called): &(&&str, &Node<'_>)| {
             called.total as f64 / self.whole.max(1) as f64 >= NARROWEST
         };
         html! {
-            div.f.bad[bad].thin[share < NO_ROOM] style=(format!("width:{width:.3}%")) {
+            div.f.bad[bad].flagged[flagged].thin[share < NO_ROOM] style=(format!("width:{width:.3}%")) {
                 a title=(format!("{name}: {} {} ({:.1}%)", node.total, self.unit, 100.0 * share)) { (name) }
                 @for (name, called) in node.called.iter().filter(shown) {
                     (self.node(name, called, node.total))

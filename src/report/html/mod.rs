@@ -4,17 +4,17 @@ mod graph;
 mod source;
 mod timeline;
 
-use super::flame::{Flames, conflicting_functions, title, unit};
+use super::flame::{Flames, Marked, title, unit};
 use super::text::{Counted, Seconds, loss_lines};
 use super::wording::{
-    capitalised, deed, file_name, grade_name, heat_line, labels_line, name_of, place_name,
-    sentence, side_note, suspicion_line,
+    capitalised, deed, file_name, grade_name, heat_line, joined_line, labels_line, name_of,
+    place_name, sentence, side_note, suspicion_line,
 };
 use super::{Counting, ReportOptions};
 use crate::analyze::Chain;
 use crate::analyze::frames;
 use crate::analyze::model::{
-    Analysis, Finding, Goroutine, Grade, MapIdentity, RingSummary, Side, StackFrame,
+    Analysis, Certainty, Finding, Goroutine, Grade, MapIdentity, RingSummary, Side, StackFrame,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use source::Sources;
@@ -172,11 +172,15 @@ impl Page<'_> {
                     span.badge { (grade_name(finding.grade)) ": " (finding.evidence.summary) }
                     (place_name(&finding.sides[0])) " / " (place_name(&finding.sides[1]))
                 }
-                p { (sentence(finding)) ". " (capitalised(&finding.evidence.statement)) "." }
+                p { (sentence(finding)) ". " @if !finding.is_of_source() { (capitalised(&finding.evidence.statement)) "." } }
+                @if let Some(scan) = finding.scan.as_ref().filter(|_| finding.is_of_source()) {
+                    @for reason in &scan.because { p.note { (capitalised(reason)) "." } }
+                }
                 @if let Some(why) = &finding.suspicion { p.note { (suspicion_line(why)) "." } }
-                (facts(finding))
+                @if let Some(line) = joined_line(finding) { p.joined { (line) "." } }
+                @if !finding.is_of_source() { (facts(finding)) }
                 div.sides {
-                    @for side in &finding.sides { (self.side(side)) }
+                    @for side in shown_sides(finding) { (self.side(side)) }
                 }
                 (self.chain(finding))
             }
@@ -203,7 +207,7 @@ impl Page<'_> {
         html! {
             section.side {
                 h3 { (capitalised(&deed(side))) }
-                @if side.goroutine.is_none() { p.note { "Nothing was recorded about it." } }
+                @if side.goroutine.is_none() && side.certainty != Certainty::Possible { p.note { "Nothing was recorded about it." } }
                 @if let Some(note) = side_note(side) { p.note { (note) } }
                 @if let Some(labels) = side.goroutine.as_ref().and_then(labels_line) {
                     p.note { "Labels: " code { (labels) } }
@@ -221,7 +225,7 @@ impl Page<'_> {
     fn origin(&self, goroutine: &Goroutine) -> Markup {
         html! {
             @if !goroutine.created_by.is_empty() {
-                h4 { (capitalised(&name_of(goroutine))) " created at" }
+                h4 { (if goroutine.id == 0 { "Started".to_owned() } else { capitalised(&name_of(goroutine)) + " created" }) " at" }
                 (self.stack(&goroutine.created_by, false))
             }
         }
@@ -271,13 +275,14 @@ impl Page<'_> {
             ..self.options.clone()
         };
         let flames = Flames::new(self.analysis, &options);
+        let marked = Marked::new(self.analysis);
         if flames.stacks.is_empty() {
             return html! {};
         }
         html! {
             h2 { (title(counting, self.analysis)) }
-            p.note { "Outermost call on top; red are the functions in which goroutines collided. Click to widen." }
-            (graph::draw(&flames, &unit(counting, self.analysis), &conflicting_functions(self.analysis)))
+            p.note { "Outermost call on top; " (marked.legend()) ". Click to widen." }
+            (graph::draw(&flames, &unit(counting, self.analysis), &marked))
         }
     }
 
@@ -304,6 +309,16 @@ fn process(ring: &RingSummary) -> Markup {
                 @for loss in loss_lines(&ring.lost) { div { (loss) } }
             }
         }
+    }
+}
+
+/// A mistake of the source can have one side only.
+fn shown_sides(finding: &Finding) -> &[Side] {
+    match &finding.sides {
+        [first, second] if second.stack.is_empty() && finding.is_of_source() => {
+            std::slice::from_ref(first)
+        }
+        both => both,
     }
 }
 

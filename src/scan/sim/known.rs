@@ -1,14 +1,12 @@
 //! What is known about Go's built-in functions, its standard library and a few others: which of their
 //! functions look at maps, order goroutines, or start them.
 
+use super::readers::{filler, prints_values, reader};
 use super::*;
 use crate::scan::program::external;
 use crate::scan::syntax::{Call, ExprKind};
 use crate::scan::types::Type;
 use std::sync::Arc;
-
-/// How deep readers such as json.Marshal are followed into values.
-const DEEPEST_READ: u32 = 3;
 
 impl<'p> Sim<'p> {
     pub(super) fn builtin(
@@ -150,7 +148,7 @@ impl<'p> Sim<'p> {
     }
 
     /// The function that an object is, if it is one: it is called from here on.
-    fn function_called(&mut self, object: ObjId) -> Option<Code<'p>> {
+    pub(super) fn function_called(&mut self, object: ObjId) -> Option<Code<'p>> {
         let found = self.obj(object)?;
         let code = found.code.clone()?;
         found.called = true;
@@ -274,69 +272,14 @@ impl<'p> Sim<'p> {
         }
     }
 
-    fn maps_function(&mut self, name: Name, args: &[Value], place: Place) -> Vec<Value> {
-        let first = args.first().cloned().unwrap_or_else(Value::unknown);
-        let map = self.as_map(&first);
-        match name.text() {
-            "Clone" => {
-                self.touch(&map, Operation::Clone, place, Some("maps.Clone"));
-                return vec![self.fresh(&first.ty, Name::new("clone"))];
-            }
-            "Copy" => {
-                self.touch(&map, Operation::Assign, place, Some("maps.Copy"));
-                if let Some(from) = args.get(1) {
-                    let from = self.as_map(from);
-                    self.touch(&from, Operation::Iterate, place, Some("maps.Copy"));
-                }
-            }
-            "DeleteFunc" => {
-                self.touch(&map, Operation::Delete, place, Some("maps.DeleteFunc"));
-                self.given_away(args, place);
-            }
-            "Insert" => {
-                self.touch(&map, Operation::Assign, place, Some("maps.Insert"));
-            }
-            "Clear" => {
-                self.touch(&map, Operation::Clear, place, Some("maps.Clear"));
-            }
-            "Equal" | "EqualFunc" => {
-                for arg in args {
-                    let map = self.as_map(arg);
-                    self.touch(&map, Operation::Iterate, place, Some("maps.Equal"));
-                }
-            }
-            _ => {
-                self.touch(&map, Operation::Iterate, place, Some("an iterator of maps"));
-            }
-        }
-        Vec::new()
-    }
-
-    fn atomic_function(&mut self, function: &str, args: &[Value], place: Place) -> Vec<Value> {
-        let Some(flag) = args.first() else {
-            return Vec::new();
-        };
-        if function.starts_with("Load") {
-            self.run_waiting();
-            self.acquire(&flag.objs.clone(), Signal::Flag);
-        } else if function.starts_with("Store") || function.starts_with("Swap") {
-            self.release(&flag.objs.clone(), Signal::Flag);
-            self.drop_flags(&flag.objs);
-        } else if function.starts_with("CompareAndSwap") {
-            for &object in &flag.objs.clone() {
-                self.hold(object, Mode::Exclusive, place);
-            }
-        }
-        Vec::new()
-    }
-
-    /// A flag that was set with CompareAndSwap and is stored to is given back.
-    fn drop_flags(&mut self, objects: &[ObjId]) {
-        self.locks.retain(|held| !objects.contains(&held.lock));
-    }
-
     /// Starts a goroutine for each function among the arguments.
-    fn start_args(&mut self, args: &[Value], place: Place, how: &'static str, done: Option<ObjId>) {
+    pub(super) fn start_args(
+        &mut self,
+        args: &[Value],
+        place: Place,
+        how: &'static str,
+        done: Option<ObjId>,
+    ) {
         for arg in args {
             for object in arg.objs.clone() {
                 let Some(code) = self.function_called(object) else {
@@ -471,120 +414,6 @@ impl<'p> Sim<'p> {
             .count()
     }
 
-    fn lock(&mut self, receiver: &Value, mode: Mode, place: Place) -> Vec<Value> {
-        for &object in &receiver.objs {
-            self.hold(object, mode, place);
-        }
-        Vec::new()
-    }
-
-    fn once(&mut self, receiver: &Value, args: &[Value], place: Place) -> Vec<Value> {
-        let Some(&once) = receiver.objs.first() else {
-            return Vec::new();
-        };
-        self.hold(once, Mode::Exclusive, place);
-        for arg in args {
-            for object in arg.objs.clone() {
-                let Some(code) = self.function_called(object) else {
-                    continue;
-                };
-                self.call_code(code, Vec::new(), place);
-            }
-        }
-        self.let_go(once);
-        self.release(&[once], Signal::Flag);
-        self.acquire(&[once], Signal::Flag);
-        Vec::new()
-    }
-
-    fn atomic_method(
-        &mut self,
-        receiver: &Value,
-        ty: &Ty,
-        name: Name,
-        args: &[Value],
-        place: Place,
-    ) -> Vec<Value> {
-        let held = match &*ty.pointee() {
-            Type::External(_, _, types) => types
-                .first()
-                .map(|ty| Arc::new(Type::Pointer(Arc::clone(ty)))),
-            _ => None,
-        };
-        let held = held.unwrap_or_else(|| Arc::new(Type::Interface));
-        match name.text() {
-            "Load" => {
-                self.run_waiting();
-                self.acquire(&receiver.objs, Signal::Flag);
-                vec![self.element(receiver, None, &held)]
-            }
-            "Store" | "Swap" => {
-                let old = self.element(receiver, None, &held);
-                if let Some(value) = args.first() {
-                    self.escape(value);
-                    self.set_element(receiver, None, value);
-                    self.take_away(&old, value);
-                }
-                self.release(&receiver.objs, Signal::Flag);
-                self.drop_flags(&receiver.objs);
-                vec![old]
-            }
-            "CompareAndSwap" => {
-                if let Some(value) = args.get(1) {
-                    self.escape(value);
-                    self.set_element(receiver, None, value);
-                }
-                self.release(&receiver.objs, Signal::Flag);
-                for &object in &receiver.objs {
-                    self.hold(object, Mode::Exclusive, place);
-                }
-                Vec::new()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn sync_map(&mut self, map: &Value, name: Name, args: &[Value], place: Place) -> Vec<Value> {
-        let any: Ty = Arc::new(Type::Interface);
-        match name.text() {
-            "Load" | "LoadAndDelete" => {
-                self.run_waiting();
-                self.acquire(&map.objs, Signal::Flag);
-                vec![
-                    self.element(map, args.first().and_then(|key| key.scalar), &any),
-                    Value::unknown(),
-                ]
-            }
-            "Store" | "Swap" | "LoadOrStore" => {
-                let key = args.first().and_then(|key| key.scalar);
-                if let Some(value) = args.get(1) {
-                    self.escape(value);
-                    self.set_element(map, key, value);
-                }
-                self.release(&map.objs, Signal::Flag);
-                if name == "LoadOrStore" {
-                    self.acquire(&map.objs, Signal::Flag);
-                    return vec![self.element(map, key, &any), Value::unknown()];
-                }
-                Vec::new()
-            }
-            "Range" => {
-                self.acquire(&map.objs, Signal::Flag);
-                let value = self.element(map, None, &any);
-                for arg in args {
-                    for object in arg.objs.clone() {
-                        let Some(code) = self.function_called(object) else {
-                            continue;
-                        };
-                        self.call_code(code, vec![Value::unknown(), value.clone()], place);
-                    }
-                }
-                Vec::new()
-            }
-            _ => Vec::new(),
-        }
-    }
-
     /// t.Run: a parallel subtest runs when its parent is done, with the other ones.
     fn subtest(&mut self, args: &[Value], place: Place) -> Vec<Value> {
         for object in args.iter().flat_map(|arg| arg.objs.clone()) {
@@ -616,133 +445,6 @@ impl<'p> Sim<'p> {
             }
         }
         Vec::new()
-    }
-
-    fn reflected(
-        &mut self,
-        receiver: &Value,
-        name: Name,
-        args: &[Value],
-        place: Place,
-    ) -> Vec<Value> {
-        let map = Value {
-            ty: self.value_type(receiver),
-            ..receiver.clone()
-        };
-        match name.text() {
-            "SetMapIndex" => self.touch(
-                &map,
-                Operation::Assign,
-                place,
-                Some("reflect.Value.SetMapIndex"),
-            ),
-            "MapRange" | "MapKeys" => self.touch(
-                &map,
-                Operation::Iterate,
-                place,
-                Some("reflect.Value.MapRange"),
-            ),
-            "MapIndex" => self.touch(&map, Operation::Read, place, Some("reflect.Value.MapIndex")),
-            "Clear" => self.touch(&map, Operation::Clear, place, Some("reflect.Value.Clear")),
-            "Elem" | "Convert" => return vec![receiver.clone()],
-            "Interface" => {
-                return vec![Value {
-                    ty: Arc::new(Type::Interface),
-                    ..receiver.clone()
-                }];
-            }
-            "FieldByName" => {
-                let Some(Scalar::Str(field)) = args.first().and_then(|arg| arg.scalar) else {
-                    return Vec::new();
-                };
-                let base = Value {
-                    ty: self.value_type(receiver),
-                    ..receiver.clone()
-                };
-                let field = self.select_field(&base, Name::new(field.text().trim_matches('"')));
-                let value = field.unwrap_or_else(Value::unknown);
-                return vec![Value {
-                    ty: external("reflect", "Value"),
-                    ..value
-                }];
-            }
-            _ => None,
-        };
-        Vec::new()
-    }
-
-    fn value_type(&self, value: &Value) -> Ty {
-        value
-            .objs
-            .first()
-            .map_or_else(|| Arc::clone(&value.ty), |object| self.ty(*object))
-    }
-
-    /// A function that looks at everything in a value reads all maps in it.
-    fn read_all(&mut self, value: &Value, place: Place, via: &'static str, depth: u32) {
-        if depth > DEEPEST_READ || !self.step() {
-            return;
-        }
-        // What package fmt and its like meet behind a pointer they print as an address.
-        let is_encoder = matches!(
-            via,
-            "json.Marshal" | "xml.Marshal" | "yaml.Marshal" | "Encode" | "a template"
-        );
-        let is_pointer = matches!(*value.ty, Type::Pointer(_));
-        if depth > 0 && !is_encoder && (is_pointer || via == "reflect.DeepEqual") {
-            return;
-        }
-        let ty = self.value_type(value);
-        // What prints itself decides itself what it looks at.
-        let own = ["MarshalJSON", "String", "Error", "MarshalText", "Format"];
-        for method in own {
-            if let Some((path, method)) = self.program.method(&ty, Name::new(method)) {
-                let receiver = self.through(&value.clone().with_type(ty), &path);
-                self.call_code(
-                    Code::Declared(method, Some(Box::new(receiver))),
-                    Vec::new(),
-                    place,
-                );
-                return;
-            }
-        }
-        let inner = self.program.underlying(&ty.pointee());
-        match &*inner {
-            Type::Map(_, element) => {
-                let map = value.clone().with_type(Arc::clone(&inner));
-                self.touch(&map, Operation::Iterate, place, Some(via));
-                let held = self.element(&map, None, element);
-                self.read_all(&held, place, via, depth + 1);
-            }
-            Type::Slice(element, _) => {
-                let held = self.element(value, None, element);
-                self.read_all(&held, place, via, depth + 1);
-            }
-            Type::Struct(fields) => {
-                for field in fields
-                    .iter()
-                    .filter(|field| !is_encoder || field.name.is_exported())
-                {
-                    if matches!(&*field.ty, Type::Basic(_)) {
-                        continue;
-                    }
-                    let base = value.clone().with_type(Arc::clone(&ty));
-                    let held = self.field(&base, field.name, &field.ty);
-                    self.read_all(&held, place, via, depth + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A function that fills a map.
-    fn fill(&mut self, value: &Value, place: Place, via: &'static str) {
-        let ty = self.value_type(value);
-        let inner = self.program.underlying(&ty.pointee());
-        if matches!(&*inner, Type::Map(..)) {
-            let map = value.clone().with_type(inner);
-            self.touch(&map, Operation::Assign, place, Some(via));
-        }
     }
 }
 
@@ -781,17 +483,6 @@ fn is_starter(path: &str, name: &str) -> bool {
         || path.ends_with("ants") && name == "Submit"
 }
 
-/// A format without a verb that prints maps.
-fn prints_values(args: &[Value]) -> bool {
-    let formats = args.iter().filter_map(|arg| match arg.scalar {
-        Some(Scalar::Str(text)) => Some(text.text()),
-        _ => None,
-    });
-    let mut formats = formats.filter(|text| text.contains('%')).peekable();
-    formats.peek().is_none()
-        || formats.any(|text| ["%v", "%+v", "%#v"].iter().any(|verb| text.contains(verb)))
-}
-
 /// What functions give whose result's methods matter here.
 fn result_type(path: &str, name: &str) -> Option<Ty> {
     Some(match (path, name) {
@@ -801,32 +492,4 @@ fn result_type(path: &str, name: &str) -> Option<Ty> {
         ("log", "New" | "Default") => external(path, "Logger"),
         _ => return None,
     })
-}
-
-/// Functions that read everything in their arguments.
-fn reader(path: &str, name: &str) -> Option<&'static str> {
-    Some(match (path, name) {
-        ("encoding/json", "Marshal" | "MarshalIndent") => "json.Marshal",
-        ("encoding/xml", "Marshal" | "MarshalIndent") => "xml.Marshal",
-        ("gopkg.in/yaml.v3" | "gopkg.in/yaml.v2" | "sigs.k8s.io/yaml", "Marshal") => "yaml.Marshal",
-        ("fmt", "Print" | "Printf" | "Println") => "fmt.Print",
-        ("fmt", "Sprint" | "Sprintf" | "Sprintln") => "fmt.Sprint",
-        ("fmt", "Fprint" | "Fprintf" | "Fprintln") => "fmt.Fprint",
-        ("fmt", "Errorf") => "fmt.Errorf",
-        ("log", "Print" | "Printf" | "Println" | "Fatal" | "Fatalf" | "Panicf") => "log.Print",
-        ("log/slog", "Info" | "Debug" | "Warn" | "Error") => "slog",
-        ("reflect", "DeepEqual") => "reflect.DeepEqual",
-        _ => return None,
-    })
-}
-
-/// Functions that write into the maps among their arguments.
-fn filler(path: &str, name: &str) -> Option<&'static str> {
-    match (path, name) {
-        ("encoding/json", "Unmarshal") => Some("json.Unmarshal"),
-        ("gopkg.in/yaml.v3" | "gopkg.in/yaml.v2" | "sigs.k8s.io/yaml", "Unmarshal") => {
-            Some("yaml.Unmarshal")
-        }
-        _ => None,
-    }
 }

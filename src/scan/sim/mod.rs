@@ -13,11 +13,16 @@
 //! guessed from that: each [`Thread`] has numbered events, and [`order`](super::order) follows the
 //! edges between them (start, channel, WaitGroup, once, atomic flag).
 
+mod branch;
 mod call;
+mod events;
 mod expr;
 mod heap;
 mod known;
+mod readers;
+mod start;
 mod stmt;
+mod sync;
 
 use super::names::Name;
 use super::program::{FileId, FuncId, GlobalId, Program};

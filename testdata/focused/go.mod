@@ -1,0 +1,3 @@
+module example.org/focused
+
+go 1.21

@@ -1,0 +1,3 @@
+module example.org/joined
+
+go 1.21
