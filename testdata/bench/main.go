@@ -2,7 +2,7 @@
 // patched in turn and compares.
 //
 //gocc:go 1.18 1.27
-//gocc:variants static
+//gocc:variants static race
 package main
 
 import (
