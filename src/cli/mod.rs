@@ -22,6 +22,7 @@ mod push;
 mod report;
 mod runner;
 mod scan;
+mod scan_binary;
 mod scanned;
 mod signals;
 mod stats;

@@ -19,7 +19,11 @@ use std::process::ExitCode;
 Example:
   gocc scan --format sarif --output scan.sarif ./...")]
 pub struct ScanArgs {
-    /// Files and directories, with everything below them (`./...` means the same as `.`)
+    /// Files and directories, with everything below them; or one executable
+    ///
+    /// `./...` means the same as `.`. Of an executable, goroutines that come to maps of one type are listed, with
+    /// the locks that they hold there, from its code and function table alone. Nothing is proved by that, so the
+    /// exit code is 0.
     #[arg(value_name = "PATH", default_value = ".")]
     pub paths: Vec<PathBuf>,
     /// How to write it: text, json or sarif
@@ -75,6 +79,17 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         .find(|id| scan::rules::rule(id).is_none())
     {
         bail!("there is no rule {unknown} (gocc scan --rules lists them)");
+    }
+    if let [path] = &args.paths[..]
+        && super::scan_binary::is_executable(path)
+    {
+        if args.diff || args.fix {
+            bail!(
+                "{} is an executable: only source can be fixed",
+                path.display()
+            );
+        }
+        return super::scan_binary::run(path, args.format, args.output.as_deref());
     }
     if args.diff || args.fix {
         return super::fix::run(&options(&args), args.fix);

@@ -48,10 +48,15 @@ impl FuncIds {
         }
     }
 
+    pub(super) fn is_wrapper(self, function: u8) -> bool {
+        function == self.wrapper
+    }
+
     /// Wrappers are left out unless they panicked themselves (src/runtime/traceback.go,
     /// `elideWrapperCalling`).
     fn is_elided(self, function: u8, callee: u8) -> bool {
-        function == self.wrapper && ![self.gopanic, self.panicwrap, self.sigpanic].contains(&callee)
+        self.is_wrapper(function)
+            && ![self.gopanic, self.panicwrap, self.sigpanic].contains(&callee)
     }
 }
 

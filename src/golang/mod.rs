@@ -250,6 +250,19 @@ impl<'a> GoBinary<'a> {
         Box::new(self.functions.functions())
     }
 
+    /// The compiler made it, to pass arguments on (`go f(x)`, method values).
+    pub fn is_wrapper(&self, function: &Func<'_>) -> bool {
+        FuncIds::of(self.version.minor).is_wrapper(function.func_id)
+    }
+
+    /// The path of the module that `main` belongs to, when the build info names it.
+    pub fn main_module(&self) -> Option<String> {
+        let info = version::build_info(self.image)?;
+        let mut lines = info.modules.lines();
+        let path = lines.find_map(|line| line.strip_prefix("mod\t"))?;
+        Some(path.split('\t').next().unwrap_or(path).to_owned())
+    }
+
     /// The function that contains an address.
     pub fn function_at(&self, pc: Vaddr) -> Option<Func<'a>> {
         self.functions.func(self.functions.record_at(pc)?)

@@ -27,7 +27,10 @@
 //! into other modules beyond what `sim/known.rs` knows, more than nine calls deep, cgo, assembly, unsafe.
 //! Pointers that meet in ways that this does not see are taken to be different: a race is missed
 //! rather than invented.
+//!
+//! Where there is no source, [`binary`] asks the executable: a weaker view.
 
+pub mod binary;
 mod constraint;
 mod convert;
 pub mod files;
