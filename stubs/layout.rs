@@ -334,12 +334,21 @@ pub struct Control {
     pub since: u64,
     /// Time-stamp counter from which on holds earn their budget.
     pub budget_since: u64,
-    /// `held_ticks` at that moment.
-    pub held_before: u64,
+    /// `charged_ticks` at that moment.
+    pub charged_before: u64,
     /// Holds that have ended in vain.
     pub ended: u32,
     /// 1 once block has begun to end the program.
     pub is_ending: u32,
+    /// What holds have cost, in ticks: time in which a held operation's P had nothing else to do, and a share
+    /// of the time in which it had. Holds at the same time are charged once.
+    pub charged_ticks: u64,
+    /// Until when holds are charged, time-stamp counter.
+    pub charged_until: u64,
+    /// What the hooks have cost, in ticks, as it was estimated last.
+    pub hook_ticks: u64,
+    /// When that was, time-stamp counter.
+    pub hooks_counted: u64,
 }
 
 /// One lane: a ring of records with a single writer, the P it belongs to.
@@ -619,6 +628,9 @@ pub struct Context {
     pub made: Record,
 }
 
+/// `Access::who`: the operation had been held before, in vain.
+pub const ACCESS_HELD: u64 = 1 << 56;
+
 /// An operation that an occupancy entry remembers.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -632,11 +644,11 @@ pub struct Context {
     )
 )]
 pub struct Access {
-    /// As `Record::who`; 0 for none.
+    /// As `Record::who`, with `ACCESS_HELD`; 0 for none.
     pub who: u64,
     /// Low 32 bits of the innermost return address outside of the runtime's and reflect's own functions.
     pub pc: u32,
-    /// Time-stamp counter divided by 1024, low 32 bits.
+    /// Time-stamp counter divided by 1024, low 32 bits; after a hold, as of its end.
     pub time: u32,
 }
 
@@ -732,8 +744,9 @@ pub struct Trap {
 pub struct Place {
     /// Low 32 bits of the return address; 0 when the entry is free.
     pub pc: u32,
-    /// The place it nearly met first.
-    pub other: u32,
+    /// The shortest time, in units of 1024 ticks of the time-stamp counter, after which a conflicting
+    /// operation by another goroutine followed on the same map; 0 when none did.
+    pub gap: u32,
     /// Chance of being held, in 1024ths; fruitless holds halve it.
     pub chance: u32,
     /// Near misses.

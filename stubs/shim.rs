@@ -14,6 +14,8 @@
 
 #[path = "shim/arrival.rs"]
 mod arrival;
+#[path = "shim/budget.rs"]
+mod budget;
 #[path = "config.rs"]
 mod config;
 #[path = "shim/conflict.rs"]

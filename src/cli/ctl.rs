@@ -318,8 +318,8 @@ impl CtlArgs {
                 time_stamp_counter(),
             )));
             changes.push(Some(Change::Long(
-                offset_of!(Control, held_before),
-                control.held_ticks,
+                offset_of!(Control, charged_before),
+                control.charged_ticks,
             )));
         }
         // The mode last: what it uses is in place by then.

@@ -9,12 +9,13 @@
 //! number of times, turns are waited for until a deadline, and whatever cannot be kept track of goes
 //! ahead untracked and is counted.
 
+use crate::budget;
 use crate::config::Config;
 use crate::conflict::{Found, record_found};
 use crate::ending::end_if_blocking;
 use crate::entry::{Entry, Opponent};
 use crate::front::{Front, Regime, count, read_at};
-use crate::hunt;
+use crate::hunt::{self, Hold};
 use crate::layout::*;
 use crate::order;
 use crate::side::{Here, Other};
@@ -40,17 +41,8 @@ pub struct Arrival<'a> {
     pub regime: Regime,
     /// The goroutine was here before, and yielded.
     pub is_back: bool,
-}
-
-impl Arrival<'_> {
-    /// Return address into the code that wants the operation.
-    ///
-    /// # Safety
-    /// The arrival must be the running goroutine's.
-    pub unsafe fn place(&self) -> u32 {
-        // SAFETY: the caller's.
-        unsafe { self.here.place(self.config) }
-    }
+    /// In hunt, the return address into the code that wants the operation.
+    pub place: u32,
 }
 
 /// An operation is about to begin.
@@ -90,10 +82,16 @@ pub unsafe extern "C" fn gocc_enter(
         }
         let is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
+        let place = if regime.gate == GATE_HUNT {
+            here.place(config)
+        } else {
+            0
+        };
         arrive(&Arrival {
             config,
             front,
             here,
+            place,
             map,
             map_type,
             mark,
@@ -188,14 +186,19 @@ unsafe fn is_abandoned(
 unsafe fn arrive(arrival: &Arrival<'_>) -> u32 {
     // SAFETY: the caller's.
     unsafe {
-        if arrival.is_back && hunt::is_held(arrival) {
+        let hold = if arrival.is_back {
+            hunt::hold(arrival)
+        } else {
+            Hold::None
+        };
+        if hold == Hold::GoesOn {
             return hold_on(arrival, false);
         }
         let Some(entry) = Entry::lock(arrival.front, arrival.map, arrival.regime.epoch) else {
             return wait_for_entry(arrival);
         };
         match entry.opponent(arrival) {
-            Opponent::None => meet_nobody(arrival, entry),
+            Opponent::None => meet_nobody(arrival, entry, hold == Hold::InVain),
             opponent => meet(arrival, entry, opponent),
         }
     }
@@ -327,10 +330,13 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
 ///
 /// # Safety
 /// As for `gocc_enter`; the entry is locked.
-unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry) -> u32 {
+unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry, was_held: bool) -> u32 {
     // SAFETY: the caller's.
     unsafe {
         if arrival.regime.gate == GATE_HUNT {
+            if was_held {
+                hunt::begin_late(arrival, &entry);
+            }
             if !arrival.is_back {
                 order::infer(arrival);
             }
@@ -425,7 +431,7 @@ unsafe fn hold_on(arrival: &Arrival<'_>, is_somebody_inside: bool) -> u32 {
     // SAFETY: the mark is this goroutine's.
     unsafe {
         let control = arrival.front.control();
-        let moment = read_volatile(&raw const (*control).ticks_per_ms) / 50;
+        let moment = budget::moment(control);
         let yields = &raw mut (*control).yields;
         let before = read_volatile(&raw const (*mark).yielded);
         let is_alone = before != 0
@@ -437,9 +443,13 @@ unsafe fn hold_on(arrival: &Arrival<'_>, is_somebody_inside: bool) -> u32 {
         if is_alone || (is_somebody_inside && waited > 10 * moment) {
             sys::sleep_ns(MOMENT_NS);
         }
+        let until = sys::tsc();
+        if read_volatile(&raw const (*mark).trap) != 0 {
+            budget::charge(arrival, until);
+        }
         let now = AtomicU64::from_ptr(yields).fetch_add(1, Ordering::Relaxed);
         write_volatile(&raw mut (*mark).yields, now + 1);
-        write_volatile(&raw mut (*mark).yielded, sys::tsc());
+        write_volatile(&raw mut (*mark).yielded, until);
     }
     YIELD
 }

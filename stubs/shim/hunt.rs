@@ -5,11 +5,13 @@
 //! at a suspect place is held at the door for a while; whoever comes to the same map meanwhile with a
 //! conflicting operation is caught in the act with it, before either has touched the map. A hold
 //! that catches nobody makes the next one at that place less likely; places that are in order are left
-//! alone (see `order`).
+//! alone (see `order`). It lasts as long as others were seen to take for coming after that place, with some
+//! to spare, and is bounded by the hold length.
 //!
 //! With no suspects known from earlier runs, the first operations at each place are held by chance.
 
 use crate::arrival::{Arrival, wait_at_the_door};
+use crate::budget::{self, Purpose};
 use crate::conflict::{Found, record_found};
 use crate::context::copy_labels;
 use crate::entry::Entry;
@@ -28,19 +30,34 @@ const CERTAIN: u32 = 1024;
 const LEAST_CHANCE: u32 = 16;
 /// Operations at one place among which holds are tried while nothing is suspected.
 const EXPLORED_VISITS: u32 = 8;
-/// Holds that no budget forbids, in milliseconds: a short program has no time to earn any.
-const ALLOWANCE_MS: u64 = 20;
+/// `Place::gap` of a place after which, as far as earlier runs have seen, nobody came.
+pub const NOBODY_CAME: u32 = u32::MAX;
+/// Accesses remember the time in units of 2 to this power ticks, and so do gaps.
+const TIME_SHIFT: u32 = 10;
 
-/// Still held: nobody has come, and the time is not up. Otherwise the hold is over.
+/// How an operation that is back from a yield stands with its hold.
+#[derive(PartialEq)]
+pub enum Hold {
+    /// It is not held.
+    None,
+    /// Nobody has come, and the time is not up.
+    GoesOn,
+    /// Somebody came.
+    Caught,
+    /// The time is up.
+    InVain,
+}
+
+/// Whether a hold goes on. If not, it is over.
 ///
 /// # Safety
 /// The arrival must be the running goroutine's, back from a yield.
 #[inline(never)]
-pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
+pub unsafe fn hold(arrival: &Arrival<'_>) -> Hold {
     // SAFETY: the mark is this goroutine's; its trap index was checked when it was set.
     unsafe {
         let Some(index) = read_volatile(&raw const (*arrival.mark).trap).checked_sub(1) else {
-            return false;
+            return Hold::None;
         };
         let trap = arrival.front.trap(index as usize);
         let is_sprung =
@@ -50,8 +67,9 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         // A deadline further away than any that is set is rubbish: somebody wrote into the ring.
         let is_time_left = (1..=hold).contains(&deadline.saturating_sub(arrival.now));
         if !is_sprung && is_time_left {
-            return true;
+            return Hold::GoesOn;
         }
+        budget::charge(arrival, arrival.now);
         let held = arrival
             .now
             .wrapping_sub(read_volatile(&raw const (*trap).set));
@@ -65,7 +83,24 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         // From here on it waits for its turn, if it has to.
         let wait = read_volatile(&raw const (*arrival.front.control()).wait_ticks);
         wait_at_the_door(arrival, wait, 0);
-        false
+        if is_sprung { Hold::Caught } else { Hold::InVain }
+    }
+}
+
+/// An operation that was held in vain begins: whoever comes from now on may have waited for it.
+///
+/// # Safety
+/// As for `gocc_enter`; the entry is locked.
+#[inline(never)]
+pub unsafe fn begin_late(arrival: &Arrival<'_>, entry: &Entry) {
+    // SAFETY: the caller's.
+    let entry = unsafe { &mut *entry.0 };
+    let here = who(arrival.here.goid, arrival.here.op);
+    for access in &mut entry.history {
+        if access.who == here && access.pc == arrival.place {
+            access.who |= ACCESS_HELD;
+            access.time = time_of(arrival);
+        }
     }
 }
 
@@ -95,7 +130,7 @@ unsafe fn take_down(arrival: &Arrival<'_>, trap: *mut Trap, index: u32) {
 unsafe fn learn(arrival: &Arrival<'_>, caught: bool) {
     // SAFETY: places lie in the front.
     unsafe {
-        let Some(place) = place_of(arrival.front, arrival.place()) else {
+        let Some(place) = place_of(arrival.front, arrival.place) else {
             return;
         };
         let chance = read_volatile(&raw const (*place).chance);
@@ -160,8 +195,10 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
     // SAFETY: the caller's.
     unsafe {
         note_access(arrival, entry);
-        let choice = choose(arrival);
-        if (*entry.0).trap != 0 || choice == Choice::No || !is_affordable(arrival, choice) {
+        let Some((purpose, ticks)) = choose(arrival) else {
+            return false;
+        };
+        if (*entry.0).trap != 0 || !budget::allows(arrival, purpose, ticks) {
             return false;
         }
         let epoch = arrival.regime.epoch;
@@ -183,14 +220,13 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
             arrival.here.g,
             &raw mut (*trap).labels,
         );
-        let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
-        wait_at_the_door(arrival, hold, index + 1);
+        wait_at_the_door(arrival, ticks, index + 1);
         let set = state_word(TRAP_SET, epoch);
         AtomicU32::from_ptr(&raw mut (*trap).state).store(set, Ordering::Release);
         // Only now may others see it.
         (*entry.0).trap = index + 1;
         count(&raw mut (*arrival.front.control()).holds);
-        if let Some(place) = place_of(arrival.front, arrival.place()) {
+        if let Some(place) = place_of(arrival.front, arrival.place) {
             write_volatile(
                 &raw mut (*place).holds,
                 read_volatile(&raw const (*place).holds) + 1,
@@ -229,48 +265,71 @@ unsafe fn claim_trap(front: Front, epoch: u32) -> Option<u32> {
 /// # Safety
 /// The entry must be locked.
 unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
-    const TIME_SHIFT: u32 = 10;
     // SAFETY: the caller's.
     unsafe {
         let window =
             read_volatile(&raw const (*arrival.front.control()).window_ticks) >> TIME_SHIFT;
-        let time = (arrival.now >> TIME_SHIFT) as u32;
+        let time = time_of(arrival);
         let entry = &mut *entry.0;
         let here = who(arrival.here.goid, arrival.here.op);
-        for access in &entry.history {
-            let other_op = op_of(access.who);
-            let is_near = u64::from(time.wrapping_sub(access.time)) <= window;
-            if access.who != 0 && is_near && conflict(access.who, here) {
-                let known = order::near_miss(arrival.front, arrival.place(), access.pc);
-                if known != Known::Ordered {
-                    let (pc, op) = (arrival.place(), arrival.here.op);
-                    suspect(arrival.front, pc, access.pc, op, known);
-                    suspect(arrival.front, access.pc, pc, other_op, known);
-                }
+        for access in &mut entry.history {
+            let gap = time.wrapping_sub(access.time);
+            if access.who != 0 && u64::from(gap) <= window && conflict(access.who, here) {
+                note_near_miss(arrival, access, gap);
             }
         }
         let next = entry.next as usize % HISTORY;
         entry.history[next] = Access {
             who: here,
-            pc: arrival.place(),
+            pc: arrival.place,
             time,
         };
         entry.next = (next as u32 + 1) % HISTORY as u32;
     }
 }
 
+/// The time as accesses remember it.
+fn time_of(arrival: &Arrival<'_>) -> u32 {
+    (arrival.now >> TIME_SHIFT) as u32
+}
+
+/// An operation follows a conflicting one of another goroutine, so much later.
+///
+/// # Safety
+/// The front must be mapped, the access' entry locked.
+unsafe fn note_near_miss(arrival: &Arrival<'_>, access: &mut Access, gap: u32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (front, here) = (arrival.front, arrival.place);
+        let known = order::near_miss(front, here, access.pc);
+        if access.who & ACCESS_HELD != 0 {
+            // Once is enough.
+            access.who &= !ACCESS_HELD;
+            order::came_after_hold(arrival, access.pc, u64::from(gap) << TIME_SHIFT);
+        }
+        if known == Known::Ordered {
+            return;
+        }
+        suspect(front, here, arrival.here.op, known);
+        let earlier = suspect(front, access.pc, op_of(access.who), known);
+        if let Some(earlier) = earlier {
+            let shortest = read_volatile(&raw const (*earlier).gap);
+            if shortest == 0 || gap < shortest {
+                write_volatile(&raw mut (*earlier).gap, gap.max(1));
+            }
+        }
+    }
+}
+
 /// # Safety
 /// The front must be mapped.
-unsafe fn suspect(front: Front, pc: u32, other: u32, op: u8, known: Known) {
+unsafe fn suspect(front: Front, pc: u32, op: u8, known: Known) -> Option<*mut Place> {
     // SAFETY: places lie in the front; two threads that meet in one lose a count.
     unsafe {
-        let Some(place) = place_of(front, pc) else {
-            return;
-        };
+        let place = place_of(front, pc)?;
         let near_misses = read_volatile(&raw const (*place).near_misses);
         if near_misses == 0 {
             write_volatile(&raw mut (*place).chance, CERTAIN);
-            write_volatile(&raw mut (*place).other, other);
             write_volatile(&raw mut (*place).op, u32::from(op));
             AtomicU32::from_ptr(&raw mut (*front.control()).suspects)
                 .fetch_add(1, Ordering::Relaxed);
@@ -280,6 +339,7 @@ unsafe fn suspect(front: Front, pc: u32, other: u32, op: u8, known: Known) {
             write_volatile(&raw mut (*place).chance, chance.max(CERTAIN / 4));
         }
         write_volatile(&raw mut (*place).near_misses, near_misses.saturating_add(1));
+        Some(place)
     }
 }
 
@@ -293,6 +353,9 @@ pub unsafe fn place_of(front: Front, pc: u32) -> Option<*mut Place> {
         .find(|place| {
             // SAFETY: places lie in the front.
             let holder = unsafe { AtomicU32::from_ptr(&raw mut (**place).pc) };
+            if holder.load(Ordering::Relaxed) == pc {
+                return true;
+            }
             match holder.compare_exchange(0, pc, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => true,
                 Err(found) => found == pc,
@@ -300,51 +363,74 @@ pub unsafe fn place_of(front: Front, pc: u32) -> Option<*mut Place> {
         })
 }
 
-/// Whether to hold an operation.
-#[derive(Clone, Copy, PartialEq)]
-enum Choice {
-    No,
-    /// Nothing is known about the place.
-    Explore,
-    Suspect,
-}
-
-/// By chance: certain for a place newly suspected, less with every fruitless hold; without suspects of
-/// an earlier run, now and then among the first visits of a place, once a second goroutine uses maps.
+/// Whether to hold an operation, for what and for how many ticks. By chance: certain for a place newly
+/// suspected, less with every fruitless hold; without suspects of an earlier run, now and then among the first
+/// visits of a place, once a second goroutine uses maps.
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn choose(arrival: &Arrival<'_>) -> Choice {
+unsafe fn choose(arrival: &Arrival<'_>) -> Option<(Purpose, u64)> {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
-        let is_first = read_volatile(&raw const (*control).first_goid);
-        if is_first == 0 {
-            write_volatile(&raw mut (*control).first_goid, arrival.here.goid);
-        } else if is_first != arrival.here.goid {
-            write_volatile(&raw mut (*control).has_many, 1);
-        }
-        let Some(place) = place_of(arrival.front, arrival.place()) else {
-            return Choice::No;
-        };
+        let has_many = has_many(control, arrival.here.goid);
+        let place = place_of(arrival.front, arrival.place)?;
         let visits = read_volatile(&raw const (*place).visits);
         write_volatile(&raw mut (*place).visits, visits.saturating_add(1));
-        let explores = visits < EXPLORED_VISITS
+        let hold = read_volatile(&raw const (*control).hold_ticks);
+        let (chance, purpose, ticks) = if read_volatile(&raw const (*place).near_misses) != 0 {
+            let (chance, ticks) = prospects(place, hold);
+            (chance, Purpose::Suspect, ticks)
+        } else if visits < EXPLORED_VISITS
+            && has_many
             && read_volatile(&raw const (*control).has_file) == 0
-            && read_volatile(&raw const (*control).has_many) != 0;
-        let (chance, choice) = if read_volatile(&raw const (*place).near_misses) != 0 {
-            (read_volatile(&raw const (*place).chance), Choice::Suspect)
-        } else if explores {
-            (CERTAIN / 4, Choice::Explore)
+        {
+            (CERTAIN / 4, Purpose::Explore, hold)
         } else {
-            return Choice::No;
+            return None;
         };
         let seed = read_volatile(&raw const (*control).seed);
-        let drawn = dice(seed, arrival.place(), visits) & (CERTAIN - 1);
-        if chance >= LEAST_CHANCE && drawn < chance {
-            choice
-        } else {
-            Choice::No
+        let drawn = dice(seed, arrival.place, visits) & (CERTAIN - 1);
+        (chance >= LEAST_CHANCE && drawn < chance).then_some((purpose, ticks))
+    }
+}
+
+/// Whether a second goroutine has used maps.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn has_many(control: *mut Control, goid: u64) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        let first = read_volatile(&raw const (*control).first_goid);
+        if first == 0 {
+            write_volatile(&raw mut (*control).first_goid, goid);
+        } else if first != goid && read_volatile(&raw const (*control).has_many) == 0 {
+            write_volatile(&raw mut (*control).has_many, 1);
+        }
+        read_volatile(&raw const (*control).has_many) != 0
+    }
+}
+
+/// The chance with which an operation at a suspect place is held, and for how many ticks: until others
+/// are likely to have come. A place after which nobody comes, or not in time, is hardly worth a hold.
+///
+/// # Safety
+/// The place must lie in the front.
+unsafe fn prospects(place: *mut Place, hold: u64) -> (u32, u64) {
+    // SAFETY: the caller's.
+    unsafe {
+        let chance = read_volatile(&raw const (*place).chance);
+        let gap = read_volatile(&raw const (*place).gap);
+        let was_held = read_volatile(&raw const (*place).holds) != 0 || chance < CERTAIN;
+        let ticks = u64::from(gap) << TIME_SHIFT;
+        match gap {
+            0 => (chance, hold),
+            NOBODY_CAME => (chance / 4, hold),
+            _ if ticks > hold => (chance / 8, hold),
+            // What was too short once is as long as it may be the next time.
+            _ if was_held => (chance, hold),
+            _ => (chance, hold.min(2 * ticks + hold / 4)),
         }
     }
 }
@@ -357,41 +443,32 @@ fn dice(seed: u32, pc: u32, visit: u32) -> u32 {
     (mixed >> 40) as u32
 }
 
-/// Time spent in holds stays below its share of the time that has passed.
-///
-/// # Safety
-/// The front must be mapped.
-unsafe fn is_affordable(arrival: &Arrival<'_>, choice: Choice) -> bool {
-    // SAFETY: the caller's.
-    unsafe {
-        let control = arrival.front.control();
-        let start = read_volatile(&raw const (*control).budget_since);
-        let budget = u64::from(read_volatile(&raw const (*control).budget_percent));
-        let earned = arrival.now.saturating_sub(start) / 100 * budget;
-        // Suspects have an allowance of their own, which exploring cannot use up.
-        let allowances = if choice == Choice::Suspect { 2 } else { 1 };
-        let allowance =
-            allowances * ALLOWANCE_MS * read_volatile(&raw const (*control).ticks_per_ms);
-        let spent = read_volatile(&raw const (*control).held_ticks)
-            .saturating_sub(read_volatile(&raw const (*control).held_before));
-        budget != 0
-            && spent.saturating_add(read_volatile(&raw const (*control).hold_ticks))
-                <= earned.saturating_add(allowance)
-    }
-}
-
 /// Puts a place under suspicion that an earlier run suspected.
 ///
 /// # Safety
 /// The front must be mapped.
-pub unsafe fn suspect_again(front: Front, pc: u32, chance: u32) {
+pub unsafe fn suspect_again(front: Front, pc: u32, earlier: &Earlier) {
     // SAFETY: the caller's.
     unsafe {
-        let Some(place) = place_of(front, pc) else {
+        let Some(place) = suspect(front, pc, 0, Known::Suspect) else {
             return;
         };
-        suspect(front, pc, 0, 0, Known::Suspect);
-        write_volatile(&raw mut (*front.control()).has_file, 1);
-        write_volatile(&raw mut (*place).chance, chance.min(CERTAIN));
+        let control = front.control();
+        write_volatile(&raw mut (*control).has_file, 1);
+        write_volatile(&raw mut (*place).chance, earlier.chance.min(CERTAIN));
+        let per_ms = read_volatile(&raw const (*control).ticks_per_ms);
+        let gap = match earlier.gap_us {
+            None => 0,
+            Some(NOBODY_CAME) => NOBODY_CAME,
+            Some(us) => ((u64::from(us) * per_ms / 1000) >> TIME_SHIFT).clamp(1, NOBODY_CAME as u64 - 1) as u32,
+        };
+        write_volatile(&raw mut (*place).gap, gap);
     }
+}
+
+/// What an earlier run has learned about a place.
+pub struct Earlier {
+    pub chance: u32,
+    /// As `Place::gap`, in microseconds; `None` when nothing is known.
+    pub gap_us: Option<u32>,
 }

@@ -76,8 +76,24 @@ pub unsafe fn remember(arrival: &Arrival<'_>, start: u64) {
         write_volatile(&raw mut (*ended).goid, 0);
         write_volatile(&raw mut (*ended).start, start);
         write_volatile(&raw mut (*ended).end, arrival.now);
-        write_volatile(&raw mut (*ended).pc, arrival.place());
+        write_volatile(&raw mut (*ended).pc, arrival.place);
         AtomicU64::from_ptr(&raw mut (*ended).goid).store(arrival.here.goid, Ordering::Release);
+    }
+}
+
+/// A conflicting operation came to the map only when one that had been held there was through, and right
+/// then: it had a whole hold's time to come before. Most likely it had to wait; and it need not be of a goroutine
+/// that has been seen before.
+///
+/// # Safety
+/// The arrival must be the running goroutine's.
+pub unsafe fn came_after_hold(arrival: &Arrival<'_>, held: u32, later_by: u64) {
+    // SAFETY: the front is mapped.
+    unsafe {
+        let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
+        if later_by <= hold / 2 {
+            seen_in_order(arrival.front, held, arrival.place);
+        }
     }
 }
 
@@ -104,12 +120,12 @@ pub unsafe fn infer(arrival: &Arrival<'_>) {
             let followers = if waited_for.is_some() { FOLLOWERS } else { 0 };
             write_volatile(&raw mut (*mark).after_left, followers);
             if let Some(pc) = waited_for {
-                seen_in_order(arrival.front, pc, arrival.place());
+                seen_in_order(arrival.front, pc, arrival.place);
             }
         } else if left != 0 {
             write_volatile(&raw mut (*mark).after_left, left - 1);
             let after = read_volatile(&raw const (*mark).after);
-            seen_in_order(arrival.front, after, arrival.place());
+            seen_in_order(arrival.front, after, arrival.place);
         }
     }
 }
