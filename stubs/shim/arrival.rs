@@ -15,7 +15,7 @@ use crate::conflict::{Found, record_found};
 use crate::ending::end_if_blocking;
 use crate::entry::{Entry, Opponent};
 use crate::front::{Front, Regime, count, read_at};
-use crate::hunt::{self, Hold};
+use crate::hunt;
 use crate::layout::*;
 use crate::order;
 use crate::side::{Here, Other};
@@ -82,23 +82,22 @@ pub unsafe extern "C" fn gocc_enter(
         }
         let is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
-        let place = if regime.gate == GATE_HUNT {
-            here.place(config)
-        } else {
-            0
-        };
-        arrive(&Arrival {
+        let mut arrival = Arrival {
             config,
             front,
             here,
-            place,
+            place: 0,
             map,
             map_type,
             mark,
             now: sys::tsc(),
             regime,
             is_back,
-        })
+        };
+        if regime.gate == GATE_HUNT {
+            arrival.place = arrival.here.place(config);
+        }
+        arrive(&arrival)
     }
 }
 
@@ -186,19 +185,14 @@ unsafe fn is_abandoned(
 unsafe fn arrive(arrival: &Arrival<'_>) -> u32 {
     // SAFETY: the caller's.
     unsafe {
-        let hold = if arrival.is_back {
-            hunt::hold(arrival)
-        } else {
-            Hold::None
-        };
-        if hold == Hold::GoesOn {
+        if arrival.is_back && hunt::is_held(arrival) {
             return hold_on(arrival, false);
         }
         let Some(entry) = Entry::lock(arrival.front, arrival.map, arrival.regime.epoch) else {
             return wait_for_entry(arrival);
         };
         match entry.opponent(arrival) {
-            Opponent::None => meet_nobody(arrival, entry, hold == Hold::InVain),
+            Opponent::None => meet_nobody(arrival, entry),
             opponent => meet(arrival, entry, opponent),
         }
     }
@@ -330,13 +324,10 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
 ///
 /// # Safety
 /// As for `gocc_enter`; the entry is locked.
-unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry, was_held: bool) -> u32 {
+unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry) -> u32 {
     // SAFETY: the caller's.
     unsafe {
         if arrival.regime.gate == GATE_HUNT {
-            if was_held {
-                hunt::begin_late(arrival, &entry);
-            }
             if !arrival.is_back {
                 order::infer(arrival);
             }

@@ -30,34 +30,19 @@ const CERTAIN: u32 = 1024;
 const LEAST_CHANCE: u32 = 16;
 /// Operations at one place among which holds are tried while nothing is suspected.
 const EXPLORED_VISITS: u32 = 8;
-/// `Place::gap` of a place after which, as far as earlier runs have seen, nobody came.
-pub const NOBODY_CAME: u32 = u32::MAX;
 /// Accesses remember the time in units of 2 to this power ticks, and so do gaps.
 const TIME_SHIFT: u32 = 10;
 
-/// How an operation that is back from a yield stands with its hold.
-#[derive(PartialEq)]
-pub enum Hold {
-    /// It is not held.
-    None,
-    /// Nobody has come, and the time is not up.
-    GoesOn,
-    /// Somebody came.
-    Caught,
-    /// The time is up.
-    InVain,
-}
-
-/// Whether a hold goes on. If not, it is over.
+/// Still held: nobody has come, and the time is not up. Otherwise the hold is over.
 ///
 /// # Safety
 /// The arrival must be the running goroutine's, back from a yield.
 #[inline(never)]
-pub unsafe fn hold(arrival: &Arrival<'_>) -> Hold {
+pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
     // SAFETY: the mark is this goroutine's; its trap index was checked when it was set.
     unsafe {
         let Some(index) = read_volatile(&raw const (*arrival.mark).trap).checked_sub(1) else {
-            return Hold::None;
+            return false;
         };
         let trap = arrival.front.trap(index as usize);
         let is_sprung =
@@ -67,7 +52,7 @@ pub unsafe fn hold(arrival: &Arrival<'_>) -> Hold {
         // A deadline further away than any that is set is rubbish: somebody wrote into the ring.
         let is_time_left = (1..=hold).contains(&deadline.saturating_sub(arrival.now));
         if !is_sprung && is_time_left {
-            return Hold::GoesOn;
+            return true;
         }
         budget::charge(arrival, arrival.now);
         let held = arrival
@@ -79,11 +64,11 @@ pub unsafe fn hold(arrival: &Arrival<'_>) -> Hold {
         if !is_sprung {
             order::remember(arrival, read_volatile(&raw const (*trap).set));
         }
-        take_down(arrival, trap, index);
+        take_down(arrival, trap, index, is_sprung);
         // From here on it waits for its turn, if it has to.
         let wait = read_volatile(&raw const (*arrival.front.control()).wait_ticks);
         wait_at_the_door(arrival, wait, 0);
-        if is_sprung { Hold::Caught } else { Hold::InVain }
+        false
     }
 }
 
@@ -91,8 +76,7 @@ pub unsafe fn hold(arrival: &Arrival<'_>) -> Hold {
 ///
 /// # Safety
 /// As for `gocc_enter`; the entry is locked.
-#[inline(never)]
-pub unsafe fn begin_late(arrival: &Arrival<'_>, entry: &Entry) {
+unsafe fn begin_late(arrival: &Arrival<'_>, entry: &Entry) {
     // SAFETY: the caller's.
     let entry = unsafe { &mut *entry.0 };
     let here = who(arrival.here.goid, arrival.here.op);
@@ -106,13 +90,16 @@ pub unsafe fn begin_late(arrival: &Arrival<'_>, entry: &Entry) {
 
 /// # Safety
 /// The trap must be this goroutine's.
-unsafe fn take_down(arrival: &Arrival<'_>, trap: *mut Trap, index: u32) {
+unsafe fn take_down(arrival: &Arrival<'_>, trap: *mut Trap, index: u32, is_sprung: bool) {
     // SAFETY: the caller's.
     unsafe {
         let epoch = arrival.regime.epoch;
         if let Some(entry) = Entry::lock_patiently(arrival.front, arrival.map, epoch) {
             if (*entry.0).trap == index + 1 {
                 (*entry.0).trap = 0;
+            }
+            if !is_sprung {
+                begin_late(arrival, &entry);
             }
             entry.unlock();
         }
@@ -413,7 +400,7 @@ unsafe fn has_many(control: *mut Control, goid: u64) -> bool {
 }
 
 /// The chance with which an operation at a suspect place is held, and for how many ticks: until others
-/// are likely to have come. A place after which nobody comes, or not in time, is hardly worth a hold.
+/// are likely to have come. A place after which nobody comes in time is hardly worth a hold.
 ///
 /// # Safety
 /// The place must lie in the front.
@@ -426,7 +413,6 @@ unsafe fn prospects(place: *mut Place, hold: u64) -> (u32, u64) {
         let ticks = u64::from(gap) << TIME_SHIFT;
         match gap {
             0 => (chance, hold),
-            NOBODY_CAME => (chance / 4, hold),
             _ if ticks > hold => (chance / 8, hold),
             // What was too short once is as long as it may be the next time.
             _ if was_held => (chance, hold),
@@ -447,28 +433,13 @@ fn dice(seed: u32, pc: u32, visit: u32) -> u32 {
 ///
 /// # Safety
 /// The front must be mapped.
-pub unsafe fn suspect_again(front: Front, pc: u32, earlier: &Earlier) {
+pub unsafe fn suspect_again(front: Front, pc: u32, chance: u32) {
     // SAFETY: the caller's.
     unsafe {
         let Some(place) = suspect(front, pc, 0, Known::Suspect) else {
             return;
         };
-        let control = front.control();
-        write_volatile(&raw mut (*control).has_file, 1);
-        write_volatile(&raw mut (*place).chance, earlier.chance.min(CERTAIN));
-        let per_ms = read_volatile(&raw const (*control).ticks_per_ms);
-        let gap = match earlier.gap_us {
-            None => 0,
-            Some(NOBODY_CAME) => NOBODY_CAME,
-            Some(us) => ((u64::from(us) * per_ms / 1000) >> TIME_SHIFT).clamp(1, NOBODY_CAME as u64 - 1) as u32,
-        };
-        write_volatile(&raw mut (*place).gap, gap);
+        write_volatile(&raw mut (*front.control()).has_file, 1);
+        write_volatile(&raw mut (*place).chance, chance.min(CERTAIN));
     }
-}
-
-/// What an earlier run has learned about a place.
-pub struct Earlier {
-    pub chance: u32,
-    /// As `Place::gap`, in microseconds; `None` when nothing is known.
-    pub gap_us: Option<u32>,
 }

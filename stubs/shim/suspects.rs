@@ -1,13 +1,12 @@
 //! The suspects of earlier runs: a file of lines, each a return address (link-time, hexadecimal) and
-//! a chance in 1024ths with the shortest time, in microseconds, after which somebody came there (`-` when nobody
-//! did), then words for people; or the word `ordered`, two return addresses, and how often
+//! a chance in 1024ths, then words for people; or the word `ordered`, two return addresses, and how often
 //! they were seen in order. `gocc exec` writes it, and rewrites the addresses when
 //! the program was built anew. Its first line names the executable that the addresses are of.
 
 use crate::config::Config;
 use crate::env::{Options, complain};
 use crate::front::Front;
-use crate::hunt::{self, Earlier, NOBODY_CAME};
+use crate::hunt;
 use crate::order;
 use crate::sys;
 
@@ -42,9 +41,9 @@ fn take(config: &Config, text: &[u8]) {
         if let Some((one, other, times)) = parse_ordered(line) {
             // SAFETY: init has mapped the front.
             unsafe { order::known(front, low(one), low(other), times as u32) };
-        } else if let Some((pc, earlier)) = parse(line) {
+        } else if let Some((pc, chance)) = parse(line) {
             // SAFETY: as above.
-            unsafe { hunt::suspect_again(front, low(pc), &earlier) };
+            unsafe { hunt::suspect_again(front, low(pc), chance as u32) };
         }
     }
 }
@@ -64,18 +63,12 @@ fn is_of_this_executable(config: &Config, text: &[u8]) -> bool {
         })
 }
 
-/// `4a3f10 1024/120 main.put /app/cache.go:41`
-fn parse(line: &[u8]) -> Option<(u64, Earlier)> {
+/// `4a3f10 1024 main.put /app/cache.go:41`
+fn parse(line: &[u8]) -> Option<(u64, u64)> {
     let mut words = line.split(|&byte| byte == b' ');
     let pc = number(words.next()?, 16)?;
-    let mut chance_and_gap = words.next()?.split(|&byte| byte == b'/');
-    let chance = number(chance_and_gap.next()?, 10)?.min(1024) as u32;
-    let gap_us = match chance_and_gap.next() {
-        None => None,
-        Some(b"-") => Some(NOBODY_CAME),
-        Some(digits) => Some(number(digits, 10)?.min(u64::from(NOBODY_CAME) - 1) as u32),
-    };
-    Some((pc, Earlier { chance, gap_us }))
+    let chance = number(words.next()?, 10)?;
+    Some((pc, chance.min(1024)))
 }
 
 /// `ordered 4a3f10 4a4000 3 main.put /app/cache.go:41 | main.get /app/cache.go:50`
