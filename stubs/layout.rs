@@ -11,7 +11,7 @@
 //            Place x PLACE_COUNT         program places under suspicion (hunt), by return address
 //            Context x CONFLICT_COUNT    what else is known about the conflict of the same number
 //            Record x MADE_COUNT         where maps were made, by map address
-//            u64 x LAST_COUNT            address of the mark last left (trace), by map address
+//            u32 x LAST_COUNT            the mark last left (trace): low half of its address, by map address
 //            Pair x PAIR_COUNT           pairs of places that nearly met, and what orders them (hunt)
 //            Ended x ENDED_COUNT         the last holds that caught nobody (hunt)
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
@@ -22,7 +22,7 @@
 /// First bytes of every ring file.
 pub const MAGIC: [u8; 8] = *b"goccring";
 /// Version of this layout; a reader refuses any other.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Most lanes a ring can have; a P with a higher id is counted in `Control::dropped_no_lane`.
 pub const MAX_LANES: usize = 256;
@@ -93,7 +93,7 @@ pub const LASTS_OFFSET: usize = MADE_OFFSET + MADE_COUNT * core::mem::size_of::<
 /// Number of pairs: a power of two.
 pub const PAIR_COUNT: usize = 1024;
 /// File offset of the pairs.
-pub const PAIRS_OFFSET: usize = LASTS_OFFSET + LAST_COUNT * 8;
+pub const PAIRS_OFFSET: usize = LASTS_OFFSET + LAST_COUNT * core::mem::size_of::<u32>();
 /// Number of holds that are remembered.
 pub const ENDED_COUNT: usize = 128;
 /// File offset of the holds that have ended.
@@ -652,6 +652,9 @@ pub struct Access {
     pub time: u32,
 }
 
+/// `Occupancy::lock`: some thread changes the entry. Any other word is as good as none.
+pub const ENTRY_LOCKED: u32 = 0x6c6f_636b;
+
 /// Who is inside one map now.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -665,7 +668,7 @@ pub struct Access {
     )
 )]
 pub struct Occupancy {
-    /// 1 while some thread changes the entry.
+    /// `ENTRY_LOCKED` while some thread changes the entry.
     pub lock: u32,
     /// Goroutines reading for whom there was no room in `readers`.
     pub crowd: u32,
@@ -683,8 +686,8 @@ pub struct Occupancy {
     pub turn: u64,
     /// `Control::epoch` that all of this is of.
     pub epoch: u32,
-    /// Zero.
-    pub reserved0: u32,
+    /// 1 when somebody has waited for the lock in vain; 0 when it was had since then.
+    pub given_up: u32,
     /// Zero.
     pub reserved: [u64; 2],
     /// The last accesses.
@@ -735,6 +738,7 @@ pub struct Trap {
 #[cfg_attr(
     not(gocc_shim),
     derive(
+        Debug,
         zerocopy::FromBytes,
         zerocopy::Immutable,
         zerocopy::KnownLayout,
@@ -767,6 +771,7 @@ pub struct Place {
 #[cfg_attr(
     not(gocc_shim),
     derive(
+        Debug,
         zerocopy::FromBytes,
         zerocopy::Immutable,
         zerocopy::KnownLayout,

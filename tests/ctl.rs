@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use common::fixture::skip;
 use common::gocc::GOCC;
 use common::process::Running;
-use common::{Outcome, Program, Rings, fixture, patch, sample_versions};
+use common::{Ends, Outcome, Program, Rings, fixture, patch, sample_versions};
 use gocc::ring::Ring;
 use gocc::ring::layout::Control;
 use std::path::{Path, PathBuf};
@@ -162,6 +162,165 @@ fn a_change_is_in_force_within_a_second() -> anyhow::Result<()> {
     running.child.kill()?;
     running.finish(LIMIT)?;
     Ok(())
+}
+
+/// `paced` at work in one of its ways, and its ring.
+struct Paced {
+    rings: Rings,
+    ring: PathBuf,
+    running: Running,
+    _place: tempfile::TempDir,
+}
+
+impl Paced {
+    /// `None` when there is no toolchain.
+    fn start(what: &str, mode_and_more: &str) -> anyhow::Result<Option<Paced>> {
+        let Some(fixture) = fixture("paced", "1.27", "static")? else {
+            return Ok(None);
+        };
+        let place = tempfile::tempdir()?;
+        let patched = patch(&fixture, place.path())?;
+        let rings = Rings::new()?;
+        let running = Program::new(&patched)
+            .args(&[what, "60000"])
+            .env("GOCC", rings.setting(mode_and_more))
+            .env("GOMAXPROCS", "2")
+            .start()?;
+        let ring = ring_of(&rings)?;
+        Ok(Some(Paced {
+            rings,
+            ring,
+            running,
+            _place: place,
+        }))
+    }
+
+    /// What the control page says after a while.
+    fn after(&self, time: Duration) -> anyhow::Result<Control> {
+        std::thread::sleep(time);
+        control(&self.ring)
+    }
+
+    /// Makes a change: within a second the control page must look as expected.
+    fn change(
+        &self,
+        options: &[&str],
+        is_in_force: impl Fn(&Control) -> bool,
+    ) -> anyhow::Result<()> {
+        let changed = ctl(&self.ring, options)?;
+        ensure!(changed.status.success(), "{}", changed.tail());
+        let started = Instant::now();
+        while !is_in_force(&control(&self.ring)?) {
+            ensure!(
+                started.elapsed() < Duration::from_secs(1),
+                "{options:?} had no effect: {}",
+                ctl(&self.ring, &[])?.stdout
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> anyhow::Result<()> {
+        self.running.child.kill()?;
+        self.running.finish(LIMIT)?;
+        Ok(())
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// Two goroutines come to a map 5 ms apart: no near miss in a narrow window, no hold without a budget, and no
+/// catch by a short hold.
+#[test]
+fn window_budget_and_hold_are_in_force_within_a_second() -> anyhow::Result<()> {
+    let setting = "hunt window=1us budget=0 hold=1ms";
+    let Some(paced) = Paced::start("apart", setting)? else {
+        return Ok(());
+    };
+    ensure!(
+        paced.after(MOMENT)?.suspects == 0,
+        "1 us is a narrow window"
+    );
+    paced.change(&["--window", "100ms"], |control| control.suspects != 0)?;
+    ensure!(paced.after(MOMENT)?.holds == 0, "there is no budget");
+    paced.change(&["--budget", "10000"], |control| control.holds != 0)?;
+    let before = control(&paced.ring)?.conflicts_claimed;
+    paced.change(&["--hold", "20ms"], |control| {
+        control.conflicts_claimed > before
+    })?;
+    paced.end()
+}
+
+/// A reader is inside for milliseconds, again and again, and a writer waits for it: a hundred times as long as
+/// `wait`, since it is known to be there.
+#[test]
+fn guards_wait_is_in_force_within_a_second() -> anyhow::Result<()> {
+    let Some(paced) = Paced::start("long", "guard wait=100ms")? else {
+        return Ok(());
+    };
+    let patient = paced.after(2 * MOMENT)?;
+    ensure!(patient.waited != 0, "nobody waits");
+    ensure!(patient.waited_in_vain == 0, "10 s are long enough");
+    paced.change(&["--wait", "1us"], |control| control.waited_in_vain != 0)?;
+    paced.end()
+}
+
+/// A count of operations that has begun is no reason to wait for its end.
+#[test]
+fn sample_and_rate_are_in_force_within_a_second() -> anyhow::Result<()> {
+    for change in [["--sample", "1"], ["--rate", "1000"]] {
+        let Some(paced) = Paced::start("locked", "observe sample=1000000000")? else {
+            return Ok(());
+        };
+        std::thread::sleep(MOMENT);
+        let before = committed(&paced.ring)?;
+        paced.change(&change, |_| {
+            committed(&paced.ring).is_ok_and(|now| now > before)
+        })?;
+        paced.end()?;
+    }
+    Ok(())
+}
+
+/// What an earlier run suspected is held in a program that runs already, and did not hunt before.
+#[test]
+fn suspects_are_told_to_a_running_program() -> anyhow::Result<()> {
+    let Some(fixture) = fixture("paced", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let file = place.path().join("suspects");
+    let learned = Program::new(GOCC)
+        .args(&["exec", "--mode", "hunt", "--budget", "0", "--suspects"])
+        .arg(&file)
+        .arg("--")
+        .arg(&fixture.path)
+        .args(&["apart", "300"])
+        .run()?;
+    ensure!(learned.status.success(), "{}", learned.tail());
+    // In so narrow a window nothing is suspected anew.
+    let Some(paced) = Paced::start("apart", "observe window=0us hold=20ms")? else {
+        return Ok(());
+    };
+    ensure!(paced.after(MOMENT)?.suspects == 0, "nothing is known yet");
+    let named = file.to_str().context("a name in UTF-8")?;
+    let told = ["--suspects", named, "--mode", "hunt"];
+    paced.change(&told, |control| control.conflicts_claimed != 0)?;
+    ensure!(
+        control(&paced.ring)?.suspects >= 2,
+        "both places are suspect"
+    );
+    let report = paced.rings.report()?;
+    let caught = report
+        .findings
+        .iter()
+        .find(|finding| finding.grade == "confirmed");
+    let ends = caught
+        .context("nobody was caught")?
+        .names(&fixture.sides, None);
+    ensure!(ends == Ends::Both, "{caught:#?}");
+    paced.end()
 }
 
 /// With a target the number of recorded operations follows it, whatever the program does.

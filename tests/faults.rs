@@ -135,7 +135,7 @@ fn the_ring_is_taken_away() -> anyhow::Result<()> {
         return Ok(());
     };
     type Deed = fn(&Path, &Path) -> std::io::Result<()>;
-    let deeds: [(&str, Deed); 6] = [
+    let deeds: [(&str, Deed); 8] = [
         ("deleted", |ring, _| fs::remove_file(ring)),
         ("renamed", |ring, place| {
             fs::rename(ring, place.join("other"))
@@ -144,6 +144,10 @@ fn the_ring_is_taken_away() -> anyhow::Result<()> {
             fs::set_permissions(ring, fs::Permissions::from_mode(0o400))
         }),
         ("filled with rubbish", |ring, _| rubbish(ring)),
+        ("filled with rubbish again and again", |ring, _| {
+            (0..20).try_for_each(|_| rubbish(ring))
+        }),
+        ("locked for ever", |ring, _| lock_entries(ring)),
         ("made longer", |ring, _| {
             fs::OpenOptions::new()
                 .append(true)
@@ -171,7 +175,7 @@ fn the_ring_is_taken_away() -> anyhow::Result<()> {
             deed(&ring, &place).with_context(|| format!("{what}: {}", ring.display()))?;
             std::thread::sleep(Duration::from_millis(150));
             fs::write(&end, "")?;
-            let after = running.finish(LONG)?;
+            let after = running.finish(BOUNDED)?;
             ensure!(
                 after.ending() == "exit 0" && after.stdout.starts_with("working\ndone "),
                 "a ring {what}, {mode}: {}",
@@ -182,25 +186,30 @@ fn the_ring_is_taken_away() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Most of what lies behind the lane headers is overwritten, while the program uses it.
+/// An operation waits a second for what somebody else wrote into the ring, on each of a few maps.
+const BOUNDED: Duration = Duration::from_secs(60);
+
+/// The entries of all maps look as if somebody was about to change them.
+fn lock_entries(ring: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = fs::OpenOptions::new().write(true).open(ring)?;
+    (0..layout::OCCUPANCY_COUNT).try_for_each(|index| {
+        let entry = layout::OCCUPANCY_OFFSET + index * size_of::<layout::Occupancy>();
+        let lock = entry + std::mem::offset_of!(layout::Occupancy, lock);
+        file.write_all_at(&layout::ENTRY_LOCKED.to_le_bytes(), lock as u64)
+    })
+}
+
+/// All that lies behind the lane headers is overwritten, while the program uses it. Lane headers hold addresses that
+/// hooks use: whoever may write there may write anywhere in the process, which is why a ring belongs to its
+/// user alone.
 fn rubbish(ring: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::FileExt;
     let file = fs::OpenOptions::new().write(true).open(ring)?;
     let size = file.metadata()?.len();
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;
-    // With rubbish in the entries of maps, hunt and guard wait for goroutines that are not there, each operation
-    // for its bounded time: that is as slow as it sounds. Lane headers and the table of last operations hold
-    // addresses that hooks use: whoever may write there may write anywhere in the process, which is why a ring
-    // belongs to its user alone.
-    let left_alone = [
-        layout::OCCUPANCY_OFFSET as u64..layout::TRAPS_OFFSET as u64,
-        layout::LASTS_OFFSET as u64..layout::FRONT_SIZE as u64,
-    ];
     let mut at = layout::MARKS_OFFSET as u64;
     while at < size {
-        if let Some(range) = left_alone.iter().find(|range| range.contains(&at)) {
-            at = range.end;
-        }
         let block: Vec<u8> = (0..512)
             .flat_map(|_| {
                 word ^= word << 13;

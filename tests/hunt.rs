@@ -9,6 +9,9 @@ mod common;
 
 use anyhow::{Context, ensure};
 use common::{Ends, Fixture, Program, Report, Rings, fixture, patch, sample_versions};
+use gocc::ring::Ring;
+use gocc::ring::layout::ORDERED_AT;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -86,6 +89,83 @@ fn catches_goroutines_that_live_for_one_operation() -> anyhow::Result<()> {
 #[test]
 fn catches_operations_on_struct_keys() -> anyhow::Result<()> {
     catches("latent/structkeys")
+}
+
+/// The places of a run that explored, each with its operations and holds.
+fn explored(patched: &Path, seed: u32) -> anyhow::Result<Vec<(u32, u32, u32)>> {
+    let rings = Rings::new()?;
+    // Without near misses nothing depends on the time, and there is enough of it.
+    let setting = format!("hunt seed={seed} window=0us hold=10us budget=10000");
+    let outcome = Program::new(patched)
+        .args(&["places", "0"])
+        .limit(LIMIT)
+        .env("GOCC", rings.setting(&setting))
+        .run()?;
+    ensure!(outcome.status.success(), "{}", outcome.tail());
+    let ring = rings.files()?.pop().context("no ring")?;
+    let places = Ring::open(&ring)?.places()?;
+    Ok(places
+        .iter()
+        .map(|place| (place.pc, place.visits, place.holds))
+        .collect())
+}
+
+/// With the same seed the same operations are held, with another one others.
+#[test]
+fn what_is_held_can_be_had_again_with_its_seed() -> anyhow::Result<()> {
+    let Some(fixture) = fixture("paced", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    let mut seen = BTreeSet::new();
+    for seed in 1..=4 {
+        let first = explored(&patched, seed)?;
+        let held: u32 = first.iter().map(|(_, _, holds)| holds).sum();
+        ensure!(held != 0, "seed {seed} holds nothing: {first:?}");
+        for _ in 0..3 {
+            let again = explored(&patched, seed)?;
+            ensure!(again == first, "seed {seed}: {first:?}, then {again:?}");
+        }
+        seen.insert(first);
+    }
+    ensure!(seen.len() == 4, "seeds choose alike: {seen:?}");
+    Ok(())
+}
+
+/// What a lock or a channel orders is held a few times, and then left alone.
+#[test]
+fn what_synchronisation_orders_is_learned() -> anyhow::Result<()> {
+    /// A place of which nothing is learned is held about that often until its chance has decayed.
+    const DECAYED: u64 = 16;
+    let Some(fixture) = fixture("paced", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    for what in ["locked", "handed"] {
+        let rings = Rings::new()?;
+        let outcome = Program::new(&patched)
+            .args(&[what, "1500"])
+            .limit(LIMIT)
+            .env("GOCC", rings.setting("hunt budget=10000"))
+            .run()?;
+        ensure!(outcome.status.success(), "{}", outcome.tail());
+        ensure!(rings.report()?.findings.is_empty(), "{what}");
+        let ring = Ring::open(&rings.files()?.pop().context("no ring")?)?;
+        let pairs = ring.ordered_pairs()?;
+        let is_learned = pairs.iter().any(|pair| pair.ordered >= ORDERED_AT);
+        ensure!(is_learned, "{what}: {pairs:?}");
+        let suspects = ring.suspects()?;
+        ensure!(!suspects.is_empty(), "{what}: no near misses");
+        ensure!(
+            suspects.iter().all(|suspect| suspect.chance == 0),
+            "{what}: {suspects:?}"
+        );
+        let holds = ring.control()?.holds;
+        ensure!((1..DECAYED).contains(&holds), "{what}: {holds} holds");
+    }
+    Ok(())
 }
 
 /// Zero means zero.

@@ -3,8 +3,9 @@ use super::suspects::{Known, Suspects};
 use crate::image::Vaddr;
 use crate::patch::Mode;
 use crate::ring::layout::{
-    CONTROL_OFFSET, Control, FRONT_SIZE, GATE_HUNT, GATE_TRACE, PAIR_COUNT, PAIRS_OFFSET,
-    PLACE_COUNT, PLACES_OFFSET, PROBES, Pair, Place, pair_index, pair_key, place_index,
+    CONTROL_OFFSET, Control, FRONT_SIZE, GATE_HUNT, GATE_TRACE, LANE_HEADERS_OFFSET, LaneHeader,
+    PAIR_COUNT, PAIRS_OFFSET, PLACE_COUNT, PLACES_OFFSET, PROBES, Pair, Place, pair_index,
+    pair_key, place_index,
 };
 use crate::ring::{Ring, ring_files};
 use anyhow::{Context, bail};
@@ -196,6 +197,27 @@ impl LiveFront {
     }
 }
 
+impl LiveFront {
+    /// Counts of operations that were begun under a longer sampling period end with this one. The program counts
+    /// down without atomic operations, which may undo a store: so it is looked at again.
+    fn shorten_counts(&self, lanes: u32, period: u32) {
+        const TRIES: u32 = 50;
+        let countdown = |lane: usize| {
+            let header = LANE_HEADERS_OFFSET + lane * size_of::<LaneHeader>();
+            self.word(header + offset_of!(LaneHeader, countdown))
+        };
+        for _ in 0..TRIES {
+            let counts = (0..lanes as usize).map(countdown);
+            let long =
+                counts.filter(|count| count.load(Relaxed).cast_signed() > period.cast_signed());
+            if long.map(|count| count.store(period, Relaxed)).count() == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 /// Where a struct of a table lies, of the probes from an index on: an entry that has the key, or a free one,
 /// which then has it.
 fn entry<K: Copy + PartialEq>(
@@ -292,7 +314,13 @@ impl CtlArgs {
             let known = Suspects::prepare(file, &ring.exe_path())?.known()?;
             front.add_suspects(&known, ring.header().load_bias);
         }
-        changes.iter().try_for_each(|change| front.apply(change))
+        changes.iter().try_for_each(|change| front.apply(change))?;
+        // With a rate the next operation of each P is looked at, and the period adapted.
+        let is_adapting = self.rate.is_some_and(|rate| rate != 0);
+        if let Some(period) = if is_adapting { Some(1) } else { self.sample } {
+            front.shorten_counts(ring.header().lane_count, period);
+        }
+        Ok(())
     }
 
     fn changes(&self, control: &Control) -> anyhow::Result<Vec<Change>> {

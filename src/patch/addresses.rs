@@ -62,10 +62,6 @@ impl Addresses {
     pub fn lane_headers(&self) -> Vaddr {
         self.in_front(layout::LANE_HEADERS_OFFSET)
     }
-    /// The first of the last marks.
-    pub fn lasts(&self) -> Vaddr {
-        self.in_front(layout::LASTS_OFFSET)
-    }
     /// The first mark.
     pub fn marks(&self) -> Vaddr {
         self.in_front(layout::MARKS_OFFSET)

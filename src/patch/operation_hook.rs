@@ -408,21 +408,29 @@ impl OperationHook<'_> {
         asm.code
             .imul_3(edx, edx, layout::LAST_MULTIPLIER.cast_signed())?;
         asm.code.shr(edx, 32 - layout::LAST_BITS)?;
-        asm.lea(r13, self.emitter.addresses.lasts())?;
-        asm.code.mov(r9, qword_ptr(r13 + rdx * 8))?;
-        asm.code.mov(qword_ptr(r13 + rdx * 8), r10)?;
-        asm.code.test(r9, r9)?;
+        asm.lea(r13, self.emitter.addresses.marks())?;
+        let last = dword_ptr(r13 + rdx * 4 + (layout::LASTS_OFFSET - layout::MARKS_OFFSET));
+        asm.code.mov(r9d, last)?;
+        asm.code.mov(last, r10d)?;
+        asm.code.cmp(r9d, r10d)?;
         asm.code.je(nobody)?;
-        asm.code.cmp(r9, r10)?;
-        asm.code.je(nobody)?;
-        asm.code.cmp(qword_ptr(r9 + offset_of!(Record, map)), r11)?;
-        asm.code.jne(nobody)?;
+        // Some mark, whatever is written there: an offset of one. The first, where there was none yet, is one of
+        // another map or as good as any.
+        asm.code.sub(r9d, r13d)?;
         asm.code
-            .cmp(dword_ptr(r9 + offset_of!(Mark, state)), layout::MARK_INSIDE)?;
+            .and(r9d, ((layout::MARK_COUNT - 1) * size_of::<Mark>()) as i32)?;
+        let mark = r13 + r9;
+        asm.code
+            .cmp(qword_ptr(mark + offset_of!(Record, map)), r11)?;
+        asm.code.jne(nobody)?;
+        asm.code.cmp(
+            dword_ptr(mark + offset_of!(Mark, state)),
+            layout::MARK_INSIDE,
+        )?;
         asm.code.jne(nobody)?;
         if !self.operation.writes() {
             // Codes of operations that write lie side by side.
-            let operation = byte_ptr(r9 + offset_of!(Record, who) + 6);
+            let operation = byte_ptr(mark + offset_of!(Record, who) + 6);
             asm.code.mov(dl, operation)?;
             asm.code.sub(dl, i32::from(layout::OP_ASSIGN))?;
             asm.code
@@ -434,11 +442,9 @@ impl OperationHook<'_> {
         self.asm.code.zero_bytes()
     }
 
-    /// The slow path: the mark at R9 says that somebody is inside.
+    /// The slow path: the mark with the offset in R9 says that somebody is inside.
     fn report_overlap(&mut self) -> Result {
         self.asm.code.mov(r12, r11)?;
-        self.asm.lea(rdx, self.emitter.addresses.marks())?;
-        self.asm.code.sub(r9, rdx)?;
         // The mark's number lies above the operation.
         self.asm.code.shl(
             r9,

@@ -8,9 +8,19 @@ impl Ring {
     /// # Errors
     /// When the file cannot be read any more.
     pub fn suspects(&self) -> Result<Vec<Place>, RingError> {
+        let mut places = self.places()?;
+        places.retain(|place| place.near_misses != 0);
+        Ok(places)
+    }
+
+    /// Copies all places that hunt has seen an operation at.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn places(&self) -> Result<Vec<Place>, RingError> {
         let mut places = vec![Place::new_zeroed(); PLACE_COUNT];
         self.read_into(layout::PLACES_OFFSET as u64, &mut places)?;
-        places.retain(|place| place.pc != 0 && place.near_misses != 0);
+        places.retain(|place| place.pc != 0);
         Ok(places)
     }
 

@@ -207,11 +207,16 @@ unsafe fn wait_for_entry(arrival: &Arrival<'_>) -> u32 {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
-        if !arrival.is_back {
-            wait_at_the_door(arrival, read_volatile(&raw const (*control).wait_ticks), 0);
-        } else if has_waited_enough(arrival, &Opponent::Busy) {
+        let has_waited = arrival.is_back && has_waited_enough(arrival, &Opponent::Busy);
+        if has_waited {
+            Entry::give_up(arrival.front, arrival.map);
+        }
+        if has_waited || Entry::is_given_up(arrival.front, arrival.map) {
             count(&raw mut (*control).untracked);
             return go_untracked(arrival);
+        }
+        if !arrival.is_back {
+            wait_at_the_door(arrival, read_volatile(&raw const (*control).wait_ticks), 0);
         }
         hold_on(arrival, false)
     }

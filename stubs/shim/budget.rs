@@ -12,8 +12,13 @@ use crate::layout::*;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Holds that a program may have before it has run long enough to earn them: a short one never would.
-const ADVANCE_HOLDS: u64 = 2;
+/// Holds on credit, for a program too short to earn any: so many for places that were not held in this run, each
+/// of which is worth one look, whatever the others have used up;
+const FIRST_HOLDS: u64 = 10;
+/// so many for suspects that were held before;
+const MORE_HOLDS: u64 = 2;
+/// and so many where nothing is known.
+const EXPLORING_HOLDS: u64 = 1;
 /// What the hooks take for an operation, in nanoseconds (`scripts/bench`, hunt less unpatched).
 const HOOK_NS: u64 = 40;
 /// The hooks' share of the budget is at most one in so many: else a program that does little else than using
@@ -27,8 +32,21 @@ const SHARED: u64 = 4;
 pub enum Purpose {
     /// Nothing is known about the place.
     Explore,
+    /// The place is suspect, and nobody was held there in this run.
+    First,
     /// The place is suspect.
     Suspect,
+}
+
+impl Purpose {
+    /// Holds that need not be earned.
+    fn credit(self) -> u64 {
+        match self {
+            Purpose::Explore => EXPLORING_HOLDS,
+            Purpose::First => FIRST_HOLDS,
+            Purpose::Suspect => MORE_HOLDS,
+        }
+    }
 }
 
 /// Charges for a held operation's time since it last yielded.
@@ -94,14 +112,12 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let start = read_volatile(&raw const (*control).budget_since);
         let own = arrival.now.saturating_sub(start).saturating_sub(spent);
         let share = own / 100 * percent;
-        let limit = |earned: u64| match purpose {
-            Purpose::Suspect => earned.max(ADVANCE_HOLDS * hold),
-            Purpose::Explore => (earned / 2).max(hold),
-        };
+        let credit = hold.saturating_mul(purpose.credit());
         let wanted = spent.saturating_add(ticks);
+        let covers = |share: u64| wanted <= credit.max(if purpose == Purpose::Explore { share / 2 } else { share });
         percent != 0
-            && wanted <= limit(share)
-            && wanted <= limit(share - hook_ticks(arrival).min(share / HOOKS_AT_MOST))
+            && covers(share)
+            && covers(share - hook_ticks(arrival).min(share / HOOKS_AT_MOST))
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Every operation registers there: readers are counted, and named while there is room; a writer is
 //! named. A registration is believed only as long as the goroutine's own mark agrees, and only in the epoch
-//! that it was made in: when the mode has changed meanwhile, its operation may have ended unnoticed.
+//! that it was made in: when the mode has changed meanwhile, its operation may have ended unnoticed. The same
+//! goes for what somebody else wrote into the ring: it costs a wait at most.
 
 use crate::arrival::{Arrival, is_being_written};
 use crate::front::Front;
+use crate::hunt::is_set;
 use crate::layout::*;
 use core::ptr::read_volatile;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -52,20 +54,12 @@ impl Entry {
         let entry = front.occupancy_of(map);
         // SAFETY: aligned, in the front.
         let lock = unsafe { AtomicU32::from_ptr(&raw mut (*entry).lock) };
-        let mut left = tries;
-        while lock
-            .compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
-            left -= 1;
-            if left == 0 {
-                return None;
-            }
-            core::hint::spin_loop();
+        if !(0..tries).any(|_| is_taken(lock)) {
+            return None;
         }
         let locked = Entry(entry);
         // SAFETY: locked.
-        if unsafe { locked.claim(map, epoch) } {
+        if unsafe { locked.claim(front, map, epoch) } {
             return Some(locked);
         }
         locked.unlock();
@@ -74,27 +68,52 @@ impl Entry {
 
     /// # Safety
     /// The entry must be locked.
-    unsafe fn claim(&self, map: u64, epoch: u32) -> bool {
+    unsafe fn claim(&self, front: Front, map: u64, epoch: u32) -> bool {
         // SAFETY: the caller's.
         unsafe {
             let entry = &mut *self.0;
-            let age = epoch.wrapping_sub(entry.epoch).cast_signed();
-            if age < 0 {
+            entry.given_up = 0;
+            let behind = |than: u32| epoch.wrapping_sub(than).cast_signed();
+            // An epoch that has not begun is none of any gocc's.
+            if behind(entry.epoch) < 0 && behind(front.regime().epoch) < 0 {
                 return false;
             }
-            if age > 0 {
+            if entry.epoch != epoch {
                 entry.forget(epoch);
             }
             if entry.map == map {
                 return true;
             }
-            if entry.map != 0 && (entry.writer != 0 || entry.has_readers() || entry.trap != 0) {
+            if entry.map != 0 && entry.is_in_use(front) {
                 return false;
             }
             entry.map = map;
             entry.forget(epoch);
         }
         true
+    }
+
+    /// Nobody could lock a map's entry for as long as anybody waits: from now on, and until somebody has locked it,
+    /// nobody waits for that. Its holder may be a child process that was killed.
+    ///
+    /// # Safety
+    /// The front must be mapped.
+    pub unsafe fn give_up(front: Front, map: u64) {
+        // SAFETY: aligned, in the front.
+        unsafe { AtomicU32::from_ptr(&raw mut (*front.occupancy_of(map)).given_up) }.store(1, Ordering::Relaxed);
+    }
+
+    /// Somebody has given up waiting for the lock of a map's entry, which is still locked.
+    ///
+    /// # Safety
+    /// The front must be mapped.
+    pub unsafe fn is_given_up(front: Front, map: u64) -> bool {
+        let entry = front.occupancy_of(map);
+        // SAFETY: aligned, in the front.
+        unsafe {
+            AtomicU32::from_ptr(&raw mut (*entry).given_up).load(Ordering::Relaxed) == 1
+                && AtomicU32::from_ptr(&raw mut (*entry).lock).load(Ordering::Relaxed) == ENTRY_LOCKED
+        }
     }
 
     pub fn unlock(self) {
@@ -224,9 +243,34 @@ impl Entry {
     }
 }
 
+/// One try to lock; a moment passes when it fails.
+fn is_taken(lock: &AtomicU32) -> bool {
+    let found = lock.load(Ordering::Relaxed);
+    let is_taken = found != ENTRY_LOCKED
+        && lock
+            .compare_exchange(found, ENTRY_LOCKED, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+    if !is_taken {
+        core::hint::spin_loop();
+    }
+    is_taken
+}
+
 impl Occupancy {
-    fn has_readers(&self) -> bool {
-        self.crowd != 0 || self.readers.iter().any(|reader| *reader != 0)
+    /// Somebody is inside an operation on the entry's map, or held at its door.
+    ///
+    /// # Safety
+    /// The front must be mapped, the entry locked.
+    #[inline(never)]
+    unsafe fn is_in_use(&self, front: Front) -> bool {
+        let inside = |goid: u64| goid != 0 && is_marked(front, goid, MARK_INSIDE, self.map, self.epoch);
+        // SAFETY: the caller's.
+        unsafe {
+            inside(self.writer)
+                || self.readers.iter().any(|reader| inside(*reader))
+                || self.crowd != 0 && is_anyone_inside(front, self.map, self.epoch)
+                || self.trap != 0 && is_set(front, self.trap, self.map, self.epoch)
+        }
     }
 
     /// Nobody is inside, waits or was here, as far as this epoch knows.
@@ -247,19 +291,40 @@ impl Occupancy {
 }
 
 impl Arrival<'_> {
-    /// The mark of a goroutine says, in this epoch, that it is inside an operation on this map
-    /// (`MARK_INSIDE`), or waits at its door (`MARK_HELD`).
+    /// As [`is_marked`], for this map and epoch.
     ///
     /// # Safety
     /// The front must be mapped.
     unsafe fn is_marked(&self, goid: u64, state: u32) -> bool {
-        // SAFETY: marks lie in the front.
-        unsafe {
-            let mark = self.front.mark_of(goid);
-            read_volatile(&raw const (*mark).state) == state
-                && read_volatile(&raw const (*mark).epoch) == self.regime.epoch
-                && read_volatile(&raw const (*mark).record.who) & GOID == goid
-                && read_volatile(&raw const (*mark).record.map) == self.map
-        }
+        is_marked(self.front, goid, state, self.map, self.regime.epoch)
+    }
+}
+
+/// The mark of a goroutine says, in this epoch, that it is inside an operation on this map
+/// (`MARK_INSIDE`), or waits at its door (`MARK_HELD`).
+fn is_marked(front: Front, goid: u64, state: u32, map: u64, epoch: u32) -> bool {
+    let mark = front.mark_of(goid);
+    // SAFETY: marks lie in the front, which is mapped when there are entries.
+    unsafe { says(mark, state, map, epoch) && read_volatile(&raw const (*mark).record.who) & GOID == goid }
+}
+
+/// Some goroutine's mark says that it is inside.
+///
+/// # Safety
+/// The front must be mapped.
+#[inline(never)]
+unsafe fn is_anyone_inside(front: Front, map: u64, epoch: u32) -> bool {
+    // SAFETY: marks lie in the front.
+    (0..MARK_COUNT).any(|index| unsafe { says(front.mark(index), MARK_INSIDE, map, epoch) })
+}
+
+/// # Safety
+/// The mark must lie in the front.
+unsafe fn says(mark: *mut Mark, state: u32, map: u64, epoch: u32) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        read_volatile(&raw const (*mark).state) == state
+            && read_volatile(&raw const (*mark).epoch) == epoch
+            && read_volatile(&raw const (*mark).record.map) == map
     }
 }

@@ -185,10 +185,11 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         let Some((purpose, ticks)) = choose(arrival) else {
             return false;
         };
-        if (*entry.0).trap != 0 || !budget::allows(arrival, purpose, ticks) {
+        let (number, epoch) = ((*entry.0).trap, arrival.regime.epoch);
+        let is_occupied = number != 0 && is_set(arrival.front, number, arrival.map, epoch);
+        if is_occupied || !budget::allows(arrival, purpose, ticks) {
             return false;
         }
-        let epoch = arrival.regime.epoch;
         let Some(index) = claim_trap(arrival.front, epoch) else {
             return false;
         };
@@ -220,6 +221,20 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
             );
         }
         true
+    }
+}
+
+/// A trap, by its number in an entry, is set or sprung at a map's door.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn is_set(front: Front, number: u32, map: u64, epoch: u32) -> bool {
+    let trap = front.trap(number.wrapping_sub(1) as usize);
+    // SAFETY: traps lie in the front.
+    unsafe {
+        let state = read_volatile(&raw const (*trap).state);
+        let is_there = [TRAP_SET, TRAP_SPRUNG].map(|word| state_word(word, epoch)).contains(&state);
+        is_there && read_volatile(&raw const (*trap).map) == map
     }
 }
 
@@ -261,7 +276,7 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
         let here = who(arrival.here.goid, arrival.here.op);
         for access in &mut entry.history {
             let gap = time.wrapping_sub(access.time);
-            if access.who != 0 && u64::from(gap) <= window && conflict(access.who, here) {
+            if access.who != 0 && u64::from(gap) < window && conflict(access.who, here) {
                 note_near_miss(arrival, access, gap);
             }
         }
@@ -367,7 +382,9 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Option<(Purpose, u64)> {
         let hold = read_volatile(&raw const (*control).hold_ticks);
         let (chance, purpose, ticks) = if read_volatile(&raw const (*place).near_misses) != 0 {
             let (chance, ticks) = prospects(place, hold);
-            (chance, Purpose::Suspect, ticks)
+            let is_first = read_volatile(&raw const (*place).holds) == 0;
+            let purpose = if is_first { Purpose::First } else { Purpose::Suspect };
+            (chance, purpose, ticks)
         } else if visits < EXPLORED_VISITS
             && has_many
             && read_volatile(&raw const (*control).has_file) == 0

@@ -5,6 +5,7 @@ use crate::config::{Config, FrameOf};
 use crate::context::copy_labels;
 use crate::front::{Front, read_at};
 use crate::layout::*;
+use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{Ordering, fence};
 
@@ -175,12 +176,12 @@ pub unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Sid
 unsafe fn extend(config: &Config, mark: *mut Mark, seen: &Seen, map: u64, side: *mut Side) -> bool {
     // SAFETY: the caller's.
     unsafe {
-        let (g, goid, marked) = (seen.g, (*side).goid, (*side).depth as usize);
+        let (g, goid, marked) = (seen.g, (*side).goid, ((*side).depth as usize).min(RECORD_PCS));
         let pcs = (&raw mut (*side).pcs).cast::<u32>();
         pcs.add(WALKED_PCS).copy_from_nonoverlapping(pcs, marked);
         (*side).truncated = 1;
         let mut was_inside = false;
-        if g != 0 && read_at(g, config.g_goid) == goid {
+        if is_g_of(config, g, goid) {
             fill_goroutine(config, g, goid, side);
             let top = highest_frame(config, g);
             walk(config, g, top.wrapping_sub(u64::from(seen.depth)), side, 1);
@@ -199,6 +200,22 @@ unsafe fn extend(config: &Config, mark: *mut Mark, seen: &Seen, map: u64, side: 
     }
 }
 
+/// A g that a mark names is one, and the goroutine's. Marks lie in memory that others may write to: where nothing
+/// can be read is no g.
+#[inline(always)]
+fn is_g_of(config: &Config, g: u64, goid: u64) -> bool {
+    // SAFETY: its fields can be read.
+    g != 0 && g.is_multiple_of(8) && has_fields(config, g) && unsafe { read_at(g, config.g_goid) } == goid
+}
+
+/// The fields of a g can be read. Apart, for its few registers: it runs on a goroutine's stack.
+#[inline(never)]
+fn has_fields(config: &Config, g: u64) -> bool {
+    let has = |field: u32| sys::is_readable(g.wrapping_add(u64::from(field)));
+    // All fields in use lie between these two, less than a page apart.
+    has(config.g_stack_lo) && has(config.g_labels)
+}
+
 /// Copies the labels of the goroutine that was found inside its operation: they are those of the operation
 /// as long as it lasts.
 ///
@@ -211,7 +228,7 @@ pub unsafe fn fill_labels(config: &Config, conflict: *mut Conflict, labels: *mut
         let side = &raw mut (*conflict).sides[1];
         let mark = Front::of(config).mark_of((*side).goid);
         let g = read_volatile(&raw const (*mark).g);
-        if (*side).certainty != SIDE_INSIDE || g == 0 || read_at(g, config.g_goid) != (*side).goid {
+        if (*side).certainty != SIDE_INSIDE || !is_g_of(config, g, (*side).goid) {
             return;
         }
         let depth = read_volatile(&raw const (*mark).depth);
