@@ -41,7 +41,9 @@ pub unsafe extern "C" fn gocc_sampled(
     // SAFETY: the front is mapped whenever a gate is open, and the lane is the caller's alone.
     unsafe {
         let countdown = &raw mut (*lane).countdown;
-        let mut left = read_volatile(countdown).cast_signed();
+        // A count that was begun under a longer period does not go on for long.
+        let period = read_volatile(&raw const (*control).sample_period).cast_signed();
+        let mut left = read_volatile(countdown).cast_signed().min(period);
         if has_thread_words != 0 {
             left = left.wrapping_sub(next_batch(front).cast_signed());
             write_volatile(countdown, left.cast_unsigned());
