@@ -7,7 +7,7 @@ use crate::patch::shim::SpDelta;
 use iced_x86::code_asm::{AsmRegister32, AsmRegister64, CodeAssembler};
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, IcedError, Instruction, InstructionBlock,
-    MemoryOperand, Mnemonic, Register,
+    InstructionInfoFactory, MemoryOperand, Mnemonic, OpAccess, Register,
 };
 
 /// Code placed at its final address.
@@ -130,7 +130,8 @@ fn sp_deltas(instructions: &[Instruction], offsets: &[u32], initial: u32) -> Vec
     }];
     let mut distance = i64::from(initial);
     for (index, instruction) in instructions.iter().enumerate() {
-        distance -= i64::from(stack_change(instruction));
+        // Decoding refuses to displace what moves the stack pointer in another way.
+        distance -= i64::from(stack_change(instruction).unwrap_or(0));
         let Some(next) = offsets.get(index + 1) else {
             break;
         };
@@ -142,20 +143,47 @@ fn sp_deltas(instructions: &[Instruction], offsets: &[u32], initial: u32) -> Vec
     deltas
 }
 
-/// What an instruction adds to the stack pointer, as seen by the next one in order: a call returns
-/// balanced, and what follows a return starts anew.
-fn stack_change(instruction: &Instruction) -> i32 {
+/// What an instruction adds to the stack pointer, as seen by the next one in order: a call returns balanced, and
+/// what follows a return starts anew. `None` when that is not a constant (`mov rsp, rbp`, `add rsp, rax`, `leave`).
+pub fn stack_change(instruction: &Instruction) -> Option<i32> {
     match instruction.mnemonic() {
-        Mnemonic::Call | Mnemonic::Ret => 0,
-        Mnemonic::Lea if instruction.op0_register() == Register::RSP => {
-            instruction.memory_displacement64() as i32
+        Mnemonic::Call | Mnemonic::Ret => return Some(0),
+        Mnemonic::Push | Mnemonic::Pushfq | Mnemonic::Popfq => {}
+        Mnemonic::Pop if instruction.op0_register().full_register() != Register::RSP => {}
+        _ if !writes_stack_pointer(instruction) => return Some(0),
+        Mnemonic::Lea => return lea_of_stack_pointer(instruction),
+        Mnemonic::Add if instruction.code() != Code::Add_r64_rm64 => return added(instruction),
+        Mnemonic::Sub if instruction.code() != Code::Sub_r64_rm64 => {
+            return added(instruction).and_then(i32::checked_neg);
         }
-        Mnemonic::Add if instruction.op0_register() == Register::RSP => {
-            instruction.immediate(1) as i32
-        }
-        Mnemonic::Sub if instruction.op0_register() == Register::RSP => {
-            -(instruction.immediate(1) as i32)
-        }
-        _ => instruction.stack_pointer_increment(),
+        _ => return None,
     }
+    Some(instruction.stack_pointer_increment())
+}
+
+/// Any part of it, in any way.
+fn writes_stack_pointer(instruction: &Instruction) -> bool {
+    let mut factory = InstructionInfoFactory::new();
+    let used = factory.info(instruction).used_registers();
+    used.iter().any(|used| {
+        used.register().full_register() == Register::RSP
+            && !matches!(
+                used.access(),
+                OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess
+            )
+    })
+}
+
+/// `lea rsp, [rsp+N]`
+fn lea_of_stack_pointer(instruction: &Instruction) -> Option<i32> {
+    let is_simple = instruction.op0_register() == Register::RSP
+        && instruction.memory_base() == Register::RSP
+        && instruction.memory_index() == Register::None;
+    is_simple.then_some(instruction.memory_displacement64() as i32)
+}
+
+/// `add rsp, N`, `sub rsp, N`
+fn added(instruction: &Instruction) -> Option<i32> {
+    let number = instruction.try_immediate(1).ok()?;
+    (instruction.op0_register() == Register::RSP).then_some(number as i32)
 }

@@ -6,6 +6,7 @@
 
 use crate::golang::{Func, GoBinary, Layout};
 use crate::image::Vaddr;
+use crate::patch::asm::stack_change;
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
@@ -88,6 +89,9 @@ pub enum DecodeError {
     /// Something jumps between the displaced instructions.
     #[error("a branch leads into the displaced instructions at {0}")]
     BranchInto(Vaddr),
+    /// The unwinder could not be told where the stack pointer is.
+    #[error("the stack pointer moves by no constant at {0}")]
+    StackPointer(Vaddr),
     /// There is no room before a return.
     #[error("no room for a jump before the return at {0}")]
     NoRoom(Vaddr),
@@ -172,6 +176,7 @@ impl Function {
             instructions.push(*instruction);
             size += instruction.len() as u64;
             if size >= JUMP_SIZE {
+                fixed_stack(&instructions)?;
                 let start = instructions.first().map_or(0, Instruction::ip);
                 let range = Vaddr(start)..Vaddr(instruction.next_ip());
                 if self.is_entered(&range) {
@@ -216,14 +221,15 @@ impl Function {
             }
             let range = Vaddr(instruction.ip())..Vaddr(end);
             if end - instruction.ip() >= JUMP_SIZE {
-                return if self.is_entered(&range) {
-                    Err(DecodeError::BranchInto(range.start))
-                } else {
-                    Ok(Exit {
-                        instructions: self.instructions[first..index].to_vec(),
-                        range,
-                    })
-                };
+                if self.is_entered(&range) {
+                    return Err(DecodeError::BranchInto(range.start));
+                }
+                let instructions = self.instructions[first..index].to_vec();
+                fixed_stack(&instructions)?;
+                return Ok(Exit {
+                    instructions,
+                    range,
+                });
             }
         }
         Err(no_room)
@@ -268,7 +274,9 @@ impl Function {
         });
         let range = Vaddr(instruction.ip())..Vaddr(instruction.next_ip());
         let fits = range.end.0 - range.start.0 >= JUMP_SIZE && !self.is_entered(&range);
-        if !loads_message || !fits || instruction.flow_control() != FlowControl::Next {
+        let moves =
+            instruction.flow_control() == FlowControl::Next && fixed_stack(&[instruction]).is_ok();
+        if !loads_message || !fits || !moves {
             return None;
         }
         let branches = self.branches_leading_to(first);
@@ -331,6 +339,16 @@ impl Function {
         });
         (!changed).then_some(base)
     }
+}
+
+/// Instructions that can be displaced: Go's unwinder is told where the stack pointer is after each.
+fn fixed_stack(instructions: &[Instruction]) -> Result<(), DecodeError> {
+    let moves = instructions
+        .iter()
+        .find(|instruction| stack_change(instruction).is_none());
+    moves.map_or(Ok(()), |instruction| {
+        Err(DecodeError::StackPointer(Vaddr(instruction.ip())))
+    })
 }
 
 /// `lea r12, [rsp-N]`

@@ -6,8 +6,8 @@
 //! the result back, its bytes as they are written and its code with another disassembler.
 
 mod addresses;
-mod asm;
-mod decode;
+pub mod asm;
+pub mod decode;
 mod elf_out;
 mod hooks;
 mod made;
