@@ -1,8 +1,7 @@
 //! Hostile input: the deterministic share of the fuzzing. Thousands of damaged executables, rings and
 //! reports, made from real ones by seeded random edits, get errors or answers: no panic, no endless loop.
 //!
-//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz TARGET`, with the seeds' directory in `GOCC_FUZZ_SEEDS`, runs the same
-//! functions under libFuzzer. `GOCC_HOSTILE_SEED` and `GOCC_HOSTILE_ROUNDS` make other and longer sequences. A case that once went wrong lies in
+//! `scripts/fuzz` runs the same functions under libFuzzer. `GOCC_HOSTILE_SEED` and `GOCC_HOSTILE_ROUNDS` make other and longer sequences. A case that once went wrong lies in
 //! `tests/fuzz/regressions/TARGET-*` and is run here too.
 #![allow(
     clippy::expect_used,
@@ -19,12 +18,28 @@ use common::fixture::repository;
 use common::gocc::GOCC;
 use common::random::Random;
 use common::{Program, Rings, fixture, patch};
-use harness::{Part, Seeds};
+use harness::{Seeds, TARGETS};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
 /// Longer than any case may take of the CPU: on a busy machine, the clock on the wall says little.
 const SLOW: Duration = Duration::from_secs(10);
+
+/// Settings of every kind.
+const SETTINGS: &str = r#"
+baseline = "known.json"
+[run]
+mode = "hunt"
+[decide]
+source = "fail"
+confirmed = "stop"
+suspect = "log"
+[[suppress]]
+function = "main.(*Cache).*"
+reason = "single-threaded until start() returns"
+expires = 2027-03-31
+"#;
 
 /// A case with one to eight edits.
 fn case(random: &mut Random) -> Vec<u8> {
@@ -121,9 +136,44 @@ fn make_seeds(place: &Path) -> anyhow::Result<bool> {
                 .arg(rings.path())
                 .run()?;
             std::fs::write(place.join(format!("{name}-{mode}.json")), report.stdout)?;
+            if mode == "observe" {
+                make_text_seeds(rings.path(), &name, place)?;
+            }
         }
     }
+    copy_sources(place)?;
     Ok(made > 0)
+}
+
+/// A profile and a baseline of the run whose rings these are.
+fn make_text_seeds(rings: &Path, name: &str, place: &Path) -> anyhow::Result<()> {
+    let packed = place.join("profile.gz");
+    let report = ["report", "--suspects", "--format", "pprof", "--output"];
+    Program::new(GOCC)
+        .args(&report)
+        .arg(&packed)
+        .arg(rings)
+        .run()?;
+    let mut profile = Vec::new();
+    flate2::read::MultiGzDecoder::new(std::fs::File::open(&packed)?).read_to_end(&mut profile)?;
+    std::fs::write(place.join(format!("{name}.pb")), profile)?;
+    let baseline = place.join(format!("{name}.baseline"));
+    let written = Program::new(GOCC)
+        .args(&["baseline", "--output"])
+        .arg(&baseline)
+        .arg(rings)
+        .run()?;
+    ensure!(written.status.success(), "{}", written.tail());
+    Ok(())
+}
+
+/// Real Go programs, and settings with everything that may be set.
+fn copy_sources(place: &Path) -> anyhow::Result<()> {
+    for program in ["ops", "server", "faults", "labels", "overlap"] {
+        let source = repository().join("testdata").join(program).join("main.go");
+        std::fs::copy(source, place.join(format!("{program}.go")))?;
+    }
+    Ok(std::fs::write(place.join("all.toml"), SETTINGS)?)
 }
 
 fn with_seeds(body: impl FnOnce(&Seeds) -> anyhow::Result<()>) -> anyhow::Result<()> {
@@ -134,37 +184,36 @@ fn with_seeds(body: impl FnOnce(&Seeds) -> anyhow::Result<()>) -> anyhow::Result
     body(&Seeds::load(place.path()))
 }
 
-#[test]
-fn damaged_executables() -> anyhow::Result<()> {
+/// The targets with these names.
+fn attack_all(names: &[&str]) -> anyhow::Result<()> {
     with_seeds(|seeds| {
-        for (target, part, count) in [
-            ("headers", Part::Headers, 120),
-            ("functions", Part::Functions, 60),
-            ("moduledata", Part::Moduledata, 100),
-            ("build_info", Part::BuildInfo, 60),
-            ("dwarf", Part::Dwarf, 40),
-        ] {
-            attack(target, count, |case| harness::program(seeds, part, case))?;
+        for (target, run, count) in TARGETS {
+            if names.contains(&target) {
+                attack(target, count, |case| run(seeds, case))?;
+            }
         }
         Ok(())
     })
 }
 
 #[test]
+fn damaged_executables() -> anyhow::Result<()> {
+    attack_all(&["headers", "functions", "moduledata", "build_info", "dwarf"])
+}
+
+#[test]
 fn damaged_code_is_planned_or_refused() -> anyhow::Result<()> {
-    with_seeds(|seeds| {
-        attack("plan", 60, |case| harness::plan(seeds, case))?;
-        attack("note", 100, |case| harness::note(seeds, case))
-    })
+    attack_all(&["plan", "note", "relocation"])
 }
 
 #[test]
 fn damaged_rings_and_reports() -> anyhow::Result<()> {
-    with_seeds(|seeds| {
-        attack("ring", 1000, |case| harness::ring(seeds, case))?;
-        attack("ring_report", 150, |case| harness::ring_report(seeds, case))?;
-        attack("report_file", 800, |case| harness::report_file(seeds, case))
-    })
+    attack_all(&["ring", "ring_report", "report_file"])
+}
+
+#[test]
+fn damaged_texts() -> anyhow::Result<()> {
+    attack_all(&["profile", "settings", "go_source"])
 }
 
 /// Writes the seeds into the directory that the fuzz targets read them from.

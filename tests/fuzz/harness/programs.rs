@@ -10,33 +10,33 @@ use gocc::patch::write::{self, WriteOptions};
 use gocc::patch::{Mode, note as patch_note, unpatch, verify};
 use std::ops::Range;
 
-/// Which part of an executable is damaged.
-#[derive(Clone, Copy, Debug)]
-pub enum Part {
-    /// Program and section headers, dynamic section, relocations, notes.
-    Headers,
-    /// pclntab, inline trees and what else lies in read-only data.
-    Functions,
-    /// runtime.firstmoduledata.
-    Moduledata,
-    /// Build info, build ID, version string.
-    BuildInfo,
-    /// Debug information.
-    Dwarf,
+/// Program and section headers, dynamic section, relocations, notes.
+pub fn headers(seeds: &Seeds, case: &[u8]) -> bool {
+    program(seeds, case, |seed| &seed.headers)
 }
 
-fn regions(program: &Program, part: Part) -> &[Range<usize>] {
-    match part {
-        Part::Headers => &program.headers,
-        Part::Functions => &program.functions,
-        Part::Moduledata => &program.moduledata,
-        Part::BuildInfo => &program.build_info,
-        Part::Dwarf => &program.dwarf,
-    }
+/// pclntab, inline trees and what else lies in read-only data.
+pub fn functions(seeds: &Seeds, case: &[u8]) -> bool {
+    program(seeds, case, |seed| &seed.functions)
+}
+
+/// runtime.firstmoduledata.
+pub fn moduledata(seeds: &Seeds, case: &[u8]) -> bool {
+    program(seeds, case, |seed| &seed.moduledata)
+}
+
+/// Build info, build ID, version string.
+pub fn build_info(seeds: &Seeds, case: &[u8]) -> bool {
+    program(seeds, case, |seed| &seed.build_info)
+}
+
+/// Debug information.
+pub fn dwarf(seeds: &Seeds, case: &[u8]) -> bool {
+    program(seeds, case, |seed| &seed.dwarf)
 }
 
 /// A case for the parsers of executables. True if what it made is still taken for a Go program.
-pub fn program(seeds: &Seeds, part: Part, case: &[u8]) -> bool {
+fn program(seeds: &Seeds, case: &[u8], part: fn(&Program) -> &[Range<usize>]) -> bool {
     let Some((choice, case)) = case.split_first() else {
         return false;
     };
@@ -45,7 +45,7 @@ pub fn program(seeds: &Seeds, part: Part, case: &[u8]) -> bool {
         return Image::from_bytes(case.to_vec()).is_ok_and(|image| interrogate(&image));
     }
     let seed = &seeds.programs[*choice as usize % seeds.programs.len()];
-    let mut bytes = damaged(&seed.bytes, regions(seed, part), case);
+    let mut bytes = damaged(&seed.bytes, part(seed), case);
     if *choice & 0xf0 == 0xe0 && case.len() >= 4 {
         let length = u32::from_le_bytes([case[0], case[1], case[2], case[3]]);
         bytes.truncate(length as usize % seed.bytes.len());

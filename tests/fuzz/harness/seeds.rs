@@ -23,6 +23,10 @@ pub struct Seeds {
     pub patched: Vec<Vec<u8>>,
     pub rings: Vec<Vec<u8>>,
     pub reports: Vec<Vec<u8>>,
+    pub profiles: Vec<Vec<u8>>,
+    pub settings: Vec<Vec<u8>>,
+    pub baselines: Vec<Vec<u8>>,
+    pub sources: Vec<Vec<u8>>,
 }
 
 impl Seeds {
@@ -39,7 +43,7 @@ impl Seeds {
     }
 
     /// Reads a directory: `*.elf` are executables, `*.patched` patched ones, `*.ring` rings, `*.json`
-    /// reports.
+    /// reports, `*.pb` profiles, `*.toml` settings, `*.baseline` baselines, `*.go` Go sources.
     ///
     /// # Panics
     /// When the directory cannot be read, or has not all of them: then there is nothing to fuzz.
@@ -49,6 +53,10 @@ impl Seeds {
             patched: Vec::new(),
             rings: Vec::new(),
             reports: Vec::new(),
+            profiles: Vec::new(),
+            settings: Vec::new(),
+            baselines: Vec::new(),
+            sources: Vec::new(),
         };
         let entries = std::fs::read_dir(directory).expect("the directory of the seeds");
         let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
@@ -60,11 +68,17 @@ impl Seeds {
                 Some("patched") => seeds.patched.push(bytes),
                 Some("ring") => seeds.rings.push(bytes),
                 Some("json") => seeds.reports.push(bytes),
+                Some("pb") => seeds.profiles.push(bytes),
+                Some("toml") => seeds.settings.push(bytes),
+                Some("baseline") => seeds.baselines.push(bytes),
+                Some("go") => seeds.sources.push(bytes),
                 _ => {}
             }
         }
         assert!(!seeds.programs.is_empty() && !seeds.patched.is_empty());
         assert!(!seeds.rings.is_empty() && !seeds.reports.is_empty());
+        assert!(!seeds.profiles.is_empty() && !seeds.settings.is_empty());
+        assert!(!seeds.baselines.is_empty() && !seeds.sources.is_empty());
         seeds
     }
 }
