@@ -9,6 +9,7 @@ mod common;
 
 use anyhow::{Context, ensure};
 use common::fixture::skip;
+use common::limits::{REFUSED, filter, first_ring};
 use common::{Both, Outcome, Program, Rings, both};
 use gocc::ring::layout;
 use std::fs;
@@ -17,7 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MODES: [&str; 2] = ["observe", "trace"];
 const LONG: Duration = Duration::from_secs(240);
@@ -224,17 +225,6 @@ fn rubbish(ring: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn first_ring(place: &Path) -> anyhow::Result<PathBuf> {
-    let start = Instant::now();
-    while start.elapsed() < LONG {
-        if let Some(entry) = fs::read_dir(place)?.next() {
-            return Ok(entry?.path());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    anyhow::bail!("no ring in {}", place.display())
-}
-
 /// A system call that hooks need fails with EPERM, as in a container: dormant, one line, and the program runs.
 #[test]
 fn without_system_calls() -> anyhow::Result<()> {
@@ -253,7 +243,7 @@ fn without_system_calls() -> anyhow::Result<()> {
                 .arg("2")
                 .env("GOCC", rings.setting("trace"));
             // SAFETY: only async-signal-safe system calls between fork and exec.
-            unsafe { command.pre_exec(move || deny(number as u32)) };
+            unsafe { command.pre_exec(move || filter(number as u32, REFUSED)) };
             command.output()
         };
         let (before, after) = (run(&both.fixture.path)?, run(&both.patched)?);
@@ -268,48 +258,6 @@ fn without_system_calls() -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Installs a seccomp filter for which one system call fails with EPERM.
-fn deny(number: u32) -> std::io::Result<()> {
-    let load = libc::sock_filter {
-        code: 0x20, // BPF_LD | BPF_W | BPF_ABS: seccomp_data.nr
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    let compare = libc::sock_filter {
-        code: 0x15, // BPF_JMP | BPF_JEQ | BPF_K
-        jt: 0,
-        jf: 1,
-        k: number,
-    };
-    let answer = |k| libc::sock_filter {
-        code: 0x06, // BPF_RET
-        jt: 0,
-        jf: 0,
-        k,
-    };
-    let mut filter = [
-        load,
-        compare,
-        answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: the filter outlives the calls, and the kernel copies it.
-    let failed = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
-            || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) != 0
-    };
-    if failed {
-        Err(std::io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
 }
 
 /// No /proc, no /dev: a chroot with nothing but the program. With a directory there is a ring, without one the

@@ -8,6 +8,7 @@
 pub mod demo;
 pub mod fixture;
 pub mod gocc;
+pub mod limits;
 pub mod place;
 pub mod plan;
 pub mod process;
