@@ -49,7 +49,7 @@ impl<'r> Lane<'r> {
         if header.head != 0 && header.mask != u64::from(ring.header().lane_size) - 1 {
             return damaged("its mask is not the lane size less one");
         }
-        let position = oldest_whole(header.head, ring);
+        let position = oldest_whole(header.head, ring.header().lane_size);
         Ok(Lane {
             ring,
             index,
@@ -117,7 +117,7 @@ impl<'r> Lane<'r> {
                 what,
             });
         }
-        let stale = oldest_whole(head, self.ring)
+        let stale = oldest_whole(head, self.ring.header().lane_size)
             .saturating_sub(self.position)
             .min(bytes)
             / RECORD_SIZE;
@@ -133,9 +133,10 @@ fn lane_header(ring: &Ring, index: u32) -> Result<LaneHeader, RingError> {
     ring.read(offset)
 }
 
-/// The position of the oldest record that is whole while the head is there.
-fn oldest_whole(head: u64, ring: &Ring) -> u64 {
-    match head.checked_sub(u64::from(ring.header().lane_size)) {
+/// The position of the oldest record that is whole while `head` is there, in bytes of the stream. What was copied of a
+/// lane of `lane_size` bytes is whole from there on if `head` was read after it was copied.
+pub fn oldest_whole(head: u64, lane_size: u32) -> u64 {
+    match head.checked_sub(u64::from(lane_size)) {
         Some(maybe_half) => maybe_half.saturating_add(RECORD_SIZE),
         None => 0,
     }

@@ -22,7 +22,7 @@ mod tail;
 pub use conflicts::{Conflicts, Made, labels_of, side_pcs};
 pub use error::RingError;
 pub use event::{Operation, goid_of, operation_of};
-pub use lane::{Lane, LaneLoss};
+pub use lane::{Lane, LaneLoss, oldest_whole};
 pub use locate::ring_files;
 pub use reader::{Ring, RuntimeAddr};
 pub use tail::{Advance, Tail};
