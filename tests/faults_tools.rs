@@ -100,9 +100,9 @@ fn delve() -> anyhow::Result<Option<PathBuf>> {
 /// What delve is told: a breakpoint of the user's and one in a hooked function, stacks there, steps, and on.
 const SESSION: &str = "\
 break main.work
-break runtime.mapassign_faststr
 continue
 stack
+break runtime.mapassign_faststr
 continue
 stack
 next
@@ -137,7 +137,7 @@ fn under_delve() -> anyhow::Result<()> {
             .run()
     };
     let before = debug(&both.fixture.path, "")?;
-    for function in ["main.work()", "runtime.mapassign_faststr()"] {
+    for function in ["main.work()", "mapassign_faststr()"] {
         ensure!(
             stops(&before)
                 .iter()

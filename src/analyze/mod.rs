@@ -11,6 +11,7 @@
 mod chains;
 mod clock;
 mod conflicts;
+mod digests;
 mod events;
 mod executable;
 mod findings;
@@ -31,6 +32,7 @@ mod suspects;
 mod symbols;
 
 pub use chains::{Chain, Chains, Link, chains};
+pub use digests::{Difference, add_digests, differences};
 pub use events::{Event, EventSink, events};
 pub use executable::{AnalyzeError, Hunted, Options, is_running};
 pub use findings::analyze;

@@ -492,6 +492,15 @@ pub struct RingSummary {
     pub executable: PathBuf,
     /// Go's build ID of it.
     pub build_id: String,
+    /// SHA-256 of the executable before it was patched, as the patcher left it in the ring.
+    #[serde(default)]
+    pub input_sha256: String,
+    /// SHA-256 of the ring's file: see [`add_digests`](super::add_digests).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring_sha256: Option<String>,
+    /// SHA-256 of the file that the symbols come from: see [`add_digests`](super::add_digests).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbols_sha256: Option<String>,
     /// Where the symbols come from; `None` when there are none.
     #[serde(serialize_with = "lossy_option")]
     pub symbols: Option<PathBuf>,

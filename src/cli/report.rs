@@ -69,6 +69,12 @@ pub struct ReportArgs {
     /// A file that runtime/pprof or net/http/pprof wrote for the same program.
     #[arg(long, value_name = "FILE")]
     pub pprof: Option<PathBuf>,
+    /// Compare a JSON report with its rings and executables
+    ///
+    /// Says in what it differs: rings or executables that were changed, findings that the rings do not prove. Exit
+    /// code: 0 when it does not, 1 when it does.
+    #[arg(long, value_name = "REPORT", conflicts_with_all = ["format", "output", "pprof"])]
+    pub check: Option<PathBuf>,
     #[command(flatten)]
     pub push: PushArgs,
     #[command(flatten)]
@@ -186,6 +192,9 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     if args.output.is_none() && args.format.is_binary() && std::io::stdout().is_terminal() {
         bail!("this format is not for a terminal (name a file with --output)");
     }
+    if let Some(report) = &args.check {
+        return check(report, &args);
+    }
     let policy = args.config.load()?.policy()?;
     let collector = args.push.collector()?;
     let overlay = args.pprof.as_deref().map(read_profile).transpose()?;
@@ -201,6 +210,9 @@ pub fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     };
     if let Some(path) = &args.scan {
         join(&mut analysis, path, args.suspects)?;
+    }
+    if matches!(args.format, Format::Json) {
+        analyze::add_digests(&mut analysis);
     }
     if let (Some(overlay), Some(path)) = (overlay, &args.pprof) {
         analyze::lay_over(&mut analysis, overlay, &path.display().to_string());
@@ -234,6 +246,41 @@ fn join(analysis: &mut Analysis, path: &Path, hints: bool) -> anyhow::Result<()>
     };
     scan::join(analysis, super::scanned::of(path)?, least);
     Ok(())
+}
+
+/// Whether a report still is what its rings and executables say.
+fn check(report: &Path, args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let reported = std::fs::read(report).map_err(report::json::ReadError::from);
+    let reported = reported
+        .and_then(|bytes| report::json::read(&bytes))
+        .with_context(|| format!("cannot check {}", report.display()))?;
+    let mut now = analyze::analyze(args.rings.open()?, &args.rings.options()?)?;
+    if let Some(path) = &args.scan {
+        join(&mut now, path, args.suspects)?;
+    }
+    analyze::add_digests(&mut now);
+    // Numbers as they are once they went through a report.
+    let mut text = Vec::new();
+    report::json::write(&now, &mut text)?;
+    let now = report::json::read(&text)?;
+    let differences = analyze::differences(&reported, &now);
+    if differences.is_empty() {
+        let (rings, findings) = (now.rings.len(), now.findings.len());
+        let summary = format!(
+            "{}: rings: {rings}, findings: {findings}, all as reported\n",
+            report.display()
+        );
+        output::to_stdout(summary.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for difference in &differences {
+        output::note_line(&difference.to_string());
+    }
+    bail!(
+        "{} is not what its rings and executables say: see the remarks above ({} of them)",
+        report.display(),
+        differences.len()
+    )
 }
 
 fn read_profile(path: &Path) -> anyhow::Result<Overlay> {

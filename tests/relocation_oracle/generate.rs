@@ -175,7 +175,7 @@ pub fn cut(functions: &[&[u8]], damage: bool, random: &mut Random) -> Sequence {
         let function = functions[random.next() as usize % functions.len()];
         let mut decoder = Decoder::new(64, function, DecoderOptions::NONE);
         let mut at = 0;
-        if random.next() % 2 == 0 {
+        if random.next().is_multiple_of(2) {
             let skipped = random.next() % 60;
             at = decoder.iter().take(skipped as usize).map(|i| i.len()).sum();
         }

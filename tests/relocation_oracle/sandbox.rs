@@ -111,7 +111,7 @@ impl State {
 /// What became of a run.
 pub enum Outcome {
     /// At its own place, and where it was moved to.
-    Ran(State, State),
+    Ran(Box<State>, Box<State>),
     /// The child died.
     Lost,
 }
@@ -241,8 +241,8 @@ pub fn run(runs: &[Run]) -> anyhow::Result<Vec<(&Run, Outcome)>> {
                 break;
             }
             let at = [(CODE, &run.sequence.bytes), (run.to, &run.moved)];
-            let [before, after] =
-                [(before, at[0]), (after, at[1])].map(|(raw, (at, code))| raw.state(at, code));
+            let [before, after] = [(before, at[0]), (after, at[1])]
+                .map(|(raw, (at, code))| Box::new(raw.state(at, code)));
             outcomes.push((run, Outcome::Ran(before, after)));
         }
     }
@@ -425,7 +425,7 @@ unsafe fn run_once(run: &Run, at: u64, code: &[u8], memory: &[u64], result: *mut
         (*block).fault_at = 0;
         (*block).fault = [0; 3];
         initial_vectors(&mut (*block).xsave.0, memory);
-        (&mut (*block).xsave_after.0).fill(0);
+        ptr::write_bytes(&raw mut (*block).xsave_after, 0, 1);
         gocc_oracle_run();
         (*result).registers = (*block).registers_after;
         (*result).flags = (*block).flags_after;

@@ -78,6 +78,7 @@ pub fn go_source(seeds: &Seeds, case: &[u8]) -> bool {
         generated: true,
         confidence: Confidence::Low,
         disabled: Vec::new(),
+        remember: true,
     };
     scan(&options).is_ok_and(|scanned| scanned.broken > 0)
 }
