@@ -73,5 +73,5 @@ def table(title, results, variants, absolute=()):
     print("|---|---|" + "---|" * len(others))
     for key, by in results.items():
         base = by[UNPATCHED]
-        cells = [f"+{by[v] - base:.1f}" if key in absolute else f"{by[v] / base:.3f}" for v in others]
+        cells = [f"{by[v] - base:+.1f}" if key in absolute else f"{by[v] / base:.3f}" for v in others]
         print(f"| {key} | {base:.2f} | {' | '.join(cells)} |", flush=True)
