@@ -56,6 +56,8 @@ pub struct Touch {
     key: Key,
     entry: FuncId,
     role: Role,
+    /// Each call of the entry starts a goroutine of its own that does it.
+    is_task: bool,
     operation: Operation,
     locks: Vec<(LockKey, Mode)>,
     side: FoundSide,
@@ -126,6 +128,7 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             key,
             entry,
             role,
+            is_task: is_task(sim, access.thread),
             operation: access.operation,
             locks,
             side: races::side(sim, access),
@@ -229,6 +232,17 @@ fn role_of(sim: &Sim<'_>, access: &Access, entry: FuncId) -> Role {
     }
 }
 
+fn is_task(sim: &Sim<'_>, thread: ThreadId) -> bool {
+    let mut at = sim.threads.get(thread.0 as usize);
+    while let Some(thread) = at {
+        if thread.is_task {
+            return true;
+        }
+        at = thread.parent.and_then(|id| sim.threads.get(id.0 as usize));
+    }
+    false
+}
+
 impl Sim<'_> {
     /// The entry waits for the goroutine.
     fn ends_before_entry(&self, access: &Access) -> bool {
@@ -251,6 +265,7 @@ pub(crate) fn find(program: &Program, followed: &[Followed]) -> Vec<Found> {
     for (key, touches) in &by_key {
         handlers(touches, &mut found);
         background(program, touches, &mut found);
+        tasks(program, touches, &mut found);
         guarded(program, touches, &mut found);
         if let Some(outer) = outer(*key).and_then(|outer| by_key.get(&outer)) {
             nested(program, outer, touches, &mut found);
@@ -339,6 +354,34 @@ fn background(program: &Program, touches: &[&Touch], found: &mut Vec<Found>) {
     }
 }
 
+/// What each call starts anew and does not wait for: the goroutines of two calls run at the same time.
+fn tasks(program: &Program, touches: &[&Touch], found: &mut Vec<Found>) {
+    let writes = |touch: &&&Touch| {
+        touch.is_task
+            && touch.role == Role::Background
+            && touch.operation.writes()
+            && touch.locks.is_empty()
+            && !touch.test
+    };
+    for touch in touches.iter().filter(writes).take(30) {
+        let entry = program.function(touch.entry);
+        let confidence = match program.is_visible(touch.entry) && !is_setup(entry.name.text()) {
+            true => Confidence::Medium,
+            false => Confidence::Low,
+        };
+        let rule = match touch.key {
+            Key::Field(..) => &rules::FIELD,
+            Key::Global(_) => &rules::GLOBAL,
+            Key::FieldElement(..) | Key::GlobalElement(_) => &rules::NESTED,
+        };
+        let because = vec![format!(
+            "each call of {} starts a goroutine for what it was given, and does not wait for it",
+            program.function_name(touch.entry)
+        )];
+        found.push(pair(rule, confidence, touch, touch, because));
+    }
+}
+
 fn background_confidence(program: &Program, a: &Touch, b: &Touch) -> Confidence {
     let starter = program.function(a.entry);
     let made_there = starter.receiver.is_none() && starter.name.text().starts_with("New");
@@ -347,7 +390,7 @@ fn background_confidence(program: &Program, a: &Touch, b: &Touch) -> Confidence 
     if !is_method || !program.is_visible(b.entry) || is_setup(caller.name.text()) && !made_there {
         return Confidence::Low;
     }
-    if made_there || a.operation.writes() {
+    if made_there || a.operation.writes() || a.is_task {
         Confidence::Medium
     } else {
         Confidence::Low

@@ -429,6 +429,7 @@ impl<'p> Sim<'p> {
                 args.next()
             };
             let Some(name) = param.name else { continue };
+            let is_context = ty.is_external("context", "Context");
             let value = match value {
                 Some(value) if value.objs.is_empty() && value.scalar.is_none() => {
                     self.fresh(&ty, name)
@@ -439,7 +440,15 @@ impl<'p> Sim<'p> {
                 None => self.fresh(&ty, name),
             };
             self.bind(frame, name, value);
+            if self.is_entry() && !is_context {
+                self.params.extend(self.find(&frame.env, name));
+            }
         }
+    }
+
+    /// What is entered is the entry itself.
+    fn is_entry(&self) -> bool {
+        self.thread == ThreadId(0) && self.path.as_ref().is_some_and(|link| link.depth == 1)
     }
 
     /// The last arguments of a variadic function, as a slice.

@@ -69,6 +69,7 @@ impl<'p> Sim<'p> {
             ty,
             origin,
             owner: self.thread,
+            depth: self.branches,
             escaped: false,
             escaped_at: 0,
             fields: HashMap::new(),
@@ -320,8 +321,11 @@ impl<'p> Sim<'p> {
             let (branches, thread) = (self.branches, self.thread);
             let Some(object) = self.obj(id) else { continue };
             let escaped = object.escaped;
+            let is_own = object.owner == thread && !escaped;
+            // The branch in which it was made is still open: what is stored there is stored in any case.
             let replace = single && !escaped && branches == 0
-                || object.owner == thread && !escaped && !object.fields.contains_key(&name);
+                || single && is_own && object.depth >= branches
+                || is_own && !object.fields.contains_key(&name);
             let old = object.fields.get(&name).cloned();
             match object.fields.get_mut(&name) {
                 Some(known) if !replace => known.join(value),

@@ -14,6 +14,7 @@
 //! edges between them (start, channel, WaitGroup, once, atomic flag).
 
 mod branch;
+mod builtins;
 mod call;
 mod events;
 mod expr;
@@ -23,6 +24,7 @@ mod readers;
 mod start;
 mod stmt;
 mod sync;
+mod testing;
 
 use super::names::Name;
 use super::program::{FileId, FuncId, GlobalId, Program};
@@ -103,6 +105,8 @@ struct Object<'p> {
     origin: Origin,
     /// Who made it.
     owner: ThreadId,
+    /// How many branches were open then.
+    depth: u32,
     /// Others may reach it.
     escaped: bool,
     /// The step at which that began.
@@ -206,6 +210,8 @@ pub struct Thread {
     pub parent: Option<ThreadId>,
     /// Only followed for its own sake: nothing says when it runs.
     pub detached: bool,
+    /// It is given what the entry was called with: each call starts one of its own.
+    pub is_task: bool,
     /// What orders it, with the number of the first thing after it.
     pub events: Vec<(u32, Event)>,
     next: u32,
@@ -299,6 +305,8 @@ pub struct Sim<'p> {
     objects: Vec<Object<'p>>,
     cells: Vec<Cell>,
     globals: HashMap<GlobalId, CellId>,
+    /// The entry's parameters.
+    params: Vec<CellId>,
     /// The goroutines.
     pub threads: Vec<Thread>,
     /// The touches.
@@ -370,6 +378,7 @@ impl<'p> Sim<'p> {
             how: "caller",
             parent: None,
             detached: false,
+            is_task: false,
             events: Vec::new(),
             next: 0,
             counts: HashMap::new(),
@@ -379,6 +388,7 @@ impl<'p> Sim<'p> {
             objects: Vec::new(),
             cells: Vec::new(),
             globals: HashMap::new(),
+            params: Vec::new(),
             threads: vec![main],
             accesses: Vec::new(),
             left_locked: Vec::new(),

@@ -107,6 +107,12 @@ impl<'p> Sim<'p> {
             .map_or_else(|| Arc::clone(&value.ty), |object| self.ty(*object))
     }
 
+    pub(super) fn read_args(&mut self, args: &[Value], place: Place, via: &'static str) {
+        for arg in args {
+            self.read_all(arg, place, via, 0);
+        }
+    }
+
     /// A function that looks at everything in a value reads all maps in it.
     pub(super) fn read_all(&mut self, value: &Value, place: Place, via: &'static str, depth: u32) {
         if depth > DEEPEST_READ || !self.step() {
@@ -212,4 +218,19 @@ pub(super) fn filler(path: &str, name: &str) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Methods that read everything in their arguments.
+pub(super) fn method_reader(path: &str, ty: &str, method: &str) -> Option<&'static str> {
+    Some(match (path, ty, method) {
+        ("encoding/json" | "encoding/gob" | "gopkg.in/yaml.v3", _, "Encode") => "Encode",
+        ("text/template" | "html/template", _, "Execute" | "ExecuteTemplate") => "a template",
+        ("log", "Logger", method) if !method.starts_with("Set") => "log.Logger",
+        _ => return None,
+    })
+}
+
+/// Methods that write into the maps among their arguments.
+pub(super) fn method_fills(path: &str, method: &str) -> bool {
+    method == "Decode" && matches!(path, "encoding/json" | "encoding/gob" | "gopkg.in/yaml.v3")
 }

@@ -12,9 +12,11 @@ impl<'p> Sim<'p> {
         };
         match self.callee(frame, &call.function) {
             Callee::Code(codes) => {
+                let is_task = call.args.iter().any(|arg| self.is_param(frame, arg));
                 let args = self.args(frame, call);
                 for code in codes.into_iter().take(MOST_CALLEES) {
-                    self.start(code, args.clone(), place, "go", false);
+                    let started = self.start(code, args.clone(), place, "go", false);
+                    self.note_task(started, is_task);
                 }
             }
             Callee::Method(receiver, ty, name) => {
@@ -29,6 +31,21 @@ impl<'p> Sim<'p> {
                 let args = self.args(frame, call);
                 args.iter().for_each(|arg| self.escape(arg));
             }
+        }
+    }
+
+    fn is_param(&self, frame: &Frame<'p>, arg: &Expr) -> bool {
+        let ExprKind::Name(name) = &arg.kind else {
+            return false;
+        };
+        self.find(&frame.env, *name)
+            .is_some_and(|cell| self.params.contains(&cell))
+    }
+
+    /// The goroutine works on what its entry was given.
+    fn note_task(&mut self, started: Option<ThreadId>, is_task: bool) {
+        if let Some(thread) = started.and_then(|id| self.threads.get_mut(id.0 as usize)) {
+            thread.is_task |= is_task;
         }
     }
 
@@ -75,6 +92,7 @@ impl<'p> Sim<'p> {
             how,
             parent: Some(self.thread),
             detached,
+            is_task: self.captures_param(&code),
             events: Vec::new(),
             next: 0,
             counts: HashMap::new(),
@@ -90,6 +108,16 @@ impl<'p> Sim<'p> {
             how,
         });
         Some(thread)
+    }
+
+    fn captures_param(&self, code: &Code<'p>) -> bool {
+        let Code::Literal(literal, closure) = code else {
+            return false;
+        };
+        let cells = literal.mentions.iter();
+        cells
+            .filter_map(|name| self.find(&closure.scope, *name))
+            .any(|cell| self.params.contains(&cell))
     }
 
     /// A function that a http server will call, once it serves.

@@ -5,6 +5,29 @@ use crate::scan::types::Type;
 use std::sync::Arc;
 
 impl<'p> Sim<'p> {
+    /// What a lock's own methods do; `None` for other methods.
+    pub(super) fn lock_method(
+        &mut self,
+        receiver: &Value,
+        name: Name,
+        place: Place,
+    ) -> Option<Vec<Value>> {
+        match name.text() {
+            "Lock" | "TryLock" => self.hold_all(receiver, Mode::Exclusive, place),
+            "RLock" | "TryRLock" => self.hold_all(receiver, Mode::Shared, place),
+            "Unlock" | "RUnlock" => receiver.objs.iter().for_each(|lock| self.let_go(*lock)),
+            "RLocker" => return Some(vec![receiver.clone()]),
+            _ => return None,
+        }
+        Some(Vec::new())
+    }
+
+    fn hold_all(&mut self, locks: &Value, mode: Mode, place: Place) {
+        for &lock in &locks.objs {
+            self.hold(lock, mode, place);
+        }
+    }
+
     pub(super) fn atomic_function(
         &mut self,
         function: &str,
@@ -31,13 +54,6 @@ impl<'p> Sim<'p> {
     /// A flag that was set with CompareAndSwap and is stored to is given back.
     pub(super) fn drop_flags(&mut self, objects: &[ObjId]) {
         self.locks.retain(|held| !objects.contains(&held.lock));
-    }
-
-    pub(super) fn lock(&mut self, receiver: &Value, mode: Mode, place: Place) -> Vec<Value> {
-        for &object in &receiver.objs {
-            self.hold(object, mode, place);
-        }
-        Vec::new()
     }
 
     pub(super) fn once(&mut self, receiver: &Value, args: &[Value], place: Place) -> Vec<Value> {
