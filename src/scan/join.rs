@@ -17,58 +17,89 @@ const MANY: u64 = 100;
 
 /// Joins; of the findings that only the source shows, those of at least this confidence stay.
 pub fn join(analysis: &mut Analysis, scanned: Scanned, least: Confidence) {
-    let tree = &scanned.tree;
-    let mut stated: Vec<Stated> = scanned
-        .findings
-        .into_iter()
-        .map(|finding| Stated::new(tree, finding))
-        .collect();
-    let ignored: Vec<Stated> = scanned
-        .ignored
-        .into_iter()
-        .map(|finding| Stated::new(tree, finding))
-        .collect();
-    let mut touched = HashSet::new();
+    let (files, lines) = (scanned.files as u64, scanned.lines);
+    let mut joining = Joining::new(scanned);
     for finding in &mut analysis.findings {
-        let places = places_of(tree, finding);
-        touched.extend(places.iter().flatten().copied());
-        finding.joined = Some(match find(&mut stated, &places) {
-            Some(known) => {
-                finding.scan = known.finding.scan.clone();
-                Joined::Both
-            }
-            None => absent(tree, &ignored, finding, &places),
-        });
+        joining.explain(finding);
     }
-    let mut likely = Vec::new();
-    for mut suspect in std::mem::take(&mut analysis.suspects) {
-        let places = places_of(tree, &suspect);
-        match find(&mut stated, &places) {
-            Some(known) => {
-                suspect.scan = known.finding.scan.clone();
-                suspect.joined = Some(Joined::Both);
-                touched.extend(places.iter().flatten().copied());
-                likely.push(suspect);
-            }
-            None => analysis.suspects.push(suspect),
-        }
+    for suspect in &mut analysis.suspects {
+        joining.confirm(suspect);
     }
-    analysis.findings.extend(likely);
-    let recorded = Recorded::new(tree, analysis);
-    let mut unseen: Vec<Finding> = stated
+    let (likely, others) = std::mem::take(&mut analysis.suspects)
         .into_iter()
-        .filter(|stated| !stated.seen)
-        .filter(|stated| stated.confidence() >= least)
-        .map(|stated| recorded.note(stated, &touched))
-        .collect();
-    unseen.sort_by_key(|finding| (is_ranked_down(finding), convert::order(finding)));
+        .partition(|suspect| suspect.joined.is_some());
+    analysis.suspects = others;
+    analysis.findings.extend::<Vec<_>>(likely);
+    let unseen = joining.unseen(analysis, least);
     analysis.findings.extend(unseen);
     // What is proven comes first; otherwise the order is that of above.
     analysis.findings.sort_by_key(|finding| finding.grade);
-    analysis.source = Some(SourceSummary {
-        files: scanned.files as u64,
-        lines: scanned.lines,
-    });
+    analysis.source = Some(SourceSummary { files, lines });
+}
+
+/// What the scanner found, while what ran is laid over it.
+struct Joining {
+    tree: Tree,
+    stated: Vec<Stated>,
+    ignored: Vec<Stated>,
+    /// Places at which something was seen while it ran.
+    touched: HashSet<TreeLine>,
+}
+
+impl Joining {
+    fn new(scanned: Scanned) -> Joining {
+        let tree = scanned.tree;
+        let stated = |findings: Vec<Finding>| {
+            let findings = findings.into_iter();
+            findings
+                .map(|finding| Stated::new(&tree, finding))
+                .collect()
+        };
+        Joining {
+            stated: stated(scanned.findings),
+            ignored: stated(scanned.ignored),
+            touched: HashSet::new(),
+            tree,
+        }
+    }
+
+    /// Notes with a finding what the source says of it, or why it says nothing.
+    fn explain(&mut self, finding: &mut Finding) {
+        let places = places_of(&self.tree, finding);
+        self.touched.extend(places.iter().flatten());
+        if !self.recognise(finding, &places) {
+            finding.joined = Some(absent(&self.tree, &self.ignored, finding, &places));
+        }
+    }
+
+    /// Notes with a suspect what the source says of it, if it does.
+    fn confirm(&mut self, suspect: &mut Finding) {
+        let places = places_of(&self.tree, suspect);
+        if self.recognise(suspect, &places) {
+            self.touched.extend(places.iter().flatten());
+        }
+    }
+
+    fn recognise(&mut self, finding: &mut Finding, places: &Places) -> bool {
+        let Some(known) = find(&mut self.stated, places) else {
+            return false;
+        };
+        finding.scan = known.finding.scan.clone();
+        finding.joined = Some(Joined::Both);
+        true
+    }
+
+    /// What only the source shows, the likeliest first, with what was recorded there.
+    fn unseen(self, analysis: &Analysis, least: Confidence) -> Vec<Finding> {
+        let recorded = Recorded::new(&self.tree, analysis);
+        let stated = self.stated.into_iter();
+        let mut unseen: Vec<Finding> = stated
+            .filter(|stated| !stated.seen && stated.confidence() >= least)
+            .map(|stated| recorded.note(stated, &self.touched))
+            .collect();
+        unseen.sort_by_key(|finding| (is_ranked_down(finding), convert::order(finding)));
+        unseen
+    }
 }
 
 /// A finding of the source, and where it is.
