@@ -4,6 +4,8 @@
 //! and times of an executable, says which content (SHA-256) that file had, so that it need not be
 //! read again. `KEY/NAME`, KEY made of the content, gocc itself and the options, is the patched
 //! executable, under the name of the original. What is not used any more is removed ([`prune`]).
+//!
+//! `$XDG_CACHE_HOME/gocc/scan/` holds what `gocc scan` has learned, module by module ([`crate::scan::cache`]).
 
 mod prune;
 
@@ -115,6 +117,14 @@ fn identity(file: &Metadata) -> String {
 }
 
 fn root() -> anyhow::Result<PathBuf> {
+    let root = directory("exec");
+    root.ok_or_else(|| {
+        anyhow!("no place for patched programs: neither XDG_CACHE_HOME nor HOME is set")
+    })
+}
+
+/// A directory of gocc's in the user's cache.
+fn directory(name: &str) -> Option<PathBuf> {
     let variable = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
@@ -122,10 +132,33 @@ fn root() -> anyhow::Result<PathBuf> {
     };
     let cache =
         variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-    let cache = cache.ok_or_else(|| {
-        anyhow!("no place for patched programs: neither XDG_CACHE_HOME nor HOME is set")
-    })?;
-    Ok(cache.join("gocc").join("exec"))
+    Some(cache?.join("gocc").join(name))
+}
+
+/// Where `gocc scan` keeps what it has learned. While this lives, nothing is removed from it.
+pub struct ScanCache {
+    root: PathBuf,
+    in_use: InUse,
+}
+
+impl ScanCache {
+    /// In the user's cache; none where there is no such place.
+    pub fn open() -> Option<ScanCache> {
+        let root = directory("scan")?;
+        let in_use = InUse::new(&root);
+        Some(ScanCache { root, in_use })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Removes what has not been used for long.
+    pub fn close(self) {
+        drop(self.in_use);
+        prune::prune(&self.root);
+    }
 }
 
 fn private_dir(path: &Path) -> anyhow::Result<()> {

@@ -1,3 +1,4 @@
+use super::cache::ScanCache;
 use super::config::{ConfigArgs, exit_code_of};
 use super::output;
 use super::progress::Progress;
@@ -61,6 +62,9 @@ pub struct ScanArgs {
     /// Apply these patches
     #[arg(long, conflicts_with = "diff")]
     pub fix: bool,
+    /// Parse everything, and keep nothing for the next scan
+    #[arg(hide_short_help = true, long)]
+    pub no_cache: bool,
     /// Where the sources lie: SARIF names files relative to it
     #[arg(hide_short_help = true, long, value_name = "DIR")]
     pub source_root: Option<PathBuf>,
@@ -95,10 +99,7 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         return super::fix::run(&options(&args), args.fix);
     }
     let policy = args.config.load()?.policy()?;
-    let scanned = {
-        let _progress = Progress::start("scanning");
-        scan::scan(&options(&args))?
-    };
+    let scanned = scanned(&args)?;
     let remark = remark(&scanned);
     let source = SourceSummary {
         files: scanned.files as u64,
@@ -123,6 +124,23 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     Ok(exit_code_of(&verdict))
 }
 
+/// Scans with the help of what earlier scans have learned.
+fn scanned(args: &ScanArgs) -> anyhow::Result<Scanned> {
+    let cache = (!args.no_cache).then(ScanCache::open).flatten();
+    let options = ScanOptions {
+        cache: cache.as_ref().map(|cache| cache.root().to_owned()),
+        ..options(args)
+    };
+    let scanned = {
+        let _progress = Progress::start("scanning");
+        scan::scan(&options)?
+    };
+    if let Some(cache) = cache {
+        cache.close();
+    }
+    Ok(scanned)
+}
+
 fn options(args: &ScanArgs) -> ScanOptions {
     ScanOptions {
         paths: args.paths.clone(),
@@ -137,6 +155,7 @@ fn options(args: &ScanArgs) -> ScanOptions {
         },
         disabled: args.disable.clone(),
         remember: false,
+        cache: None,
     }
 }
 
@@ -152,6 +171,7 @@ fn remark(scanned: &Scanned) -> String {
             "entries too large to be followed to their end",
         ),
         (scanned.broken, "files with syntax errors"),
+        (scanned.unchanged, "files as at an earlier scan"),
         (scanned.hidden, "hints that --all shows"),
         (scanned.ignored.len(), "findings silenced by //gocc:ignore"),
     ];

@@ -2,6 +2,7 @@
 //! generated, vendored and test files.
 
 use super::ScanError;
+use super::cache::{Digest, Pack, digest};
 use super::constraint;
 use super::syntax::File;
 use super::{ScanOptions, lower};
@@ -50,11 +51,25 @@ pub struct SourceFile {
     pub test: bool,
 }
 
-/// Finds and parses what the options name.
+/// Files of one module that were found and read.
+pub struct Unparsed {
+    /// As [`Module::root`].
+    pub root: PathBuf,
+    go_mod: String,
+    files: Vec<Text>,
+}
+
+struct Text {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+/// Finds and reads what the options name.
 ///
 /// # Errors
 /// When a path that was named does not exist or holds no Go files.
-pub fn load(options: &ScanOptions) -> Result<Vec<Module>, ScanError> {
+pub fn read(options: &ScanOptions) -> Result<Vec<Unparsed>, ScanError> {
     let mut by_module: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for path in &options.paths {
         for file in go_files(path, options)? {
@@ -68,7 +83,23 @@ pub fn load(options: &ScanOptions) -> Result<Vec<Module>, ScanError> {
     }
     Ok(by_module
         .into_iter()
-        .map(|(root, files)| module(root, files, options))
+        .map(|(root, files)| unparsed(root, files, options))
+        .collect())
+}
+
+/// Finds, reads and parses what the options name.
+///
+/// # Errors
+/// As [`read`].
+pub fn load(options: &ScanOptions) -> Result<Vec<Module>, ScanError> {
+    let unparsed = read(options)?.into_iter();
+    Ok(unparsed
+        .map(|unparsed| {
+            let mut pack = Pack::open(options.cache.as_deref(), &unparsed.root);
+            let module = unparsed.parse(&mut pack);
+            pack.save();
+            module
+        })
         .collect())
 }
 
@@ -141,32 +172,80 @@ fn module_root(file: &Path) -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-fn module(root: PathBuf, mut paths: Vec<PathBuf>, options: &ScanOptions) -> Module {
+fn unparsed(root: PathBuf, mut paths: Vec<PathBuf>, options: &ScanOptions) -> Unparsed {
     paths.sort();
     paths.dedup();
-    let text = std::fs::read_to_string(root.join("go.mod")).unwrap_or_default();
-    let files = paths
-        .into_par_iter()
-        .filter_map(|path| source_file(path, options))
-        .collect();
-    Module {
-        path: module_path(&text),
-        go: go_version(&text),
+    Unparsed {
+        go_mod: std::fs::read_to_string(root.join("go.mod")).unwrap_or_default(),
         root,
-        files,
+        files: paths
+            .into_par_iter()
+            .filter_map(|path| text(path, options))
+            .collect(),
     }
 }
 
-fn source_file(path: PathBuf, options: &ScanOptions) -> Option<SourceFile> {
+fn text(path: PathBuf, options: &ScanOptions) -> Option<Text> {
     let is_small = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-    let text = is_small.then(|| std::fs::read(&path).ok()).flatten()?;
-    let text = String::from_utf8_lossy(&text);
-    if !constraint::text_matches(&text, &options.tags) {
-        return None;
+    let bytes = is_small.then(|| std::fs::read(&path).ok()).flatten()?;
+    constraint::text_matches(&String::from_utf8_lossy(&bytes), &options.tags).then(|| Text {
+        digest: digest(&bytes),
+        path,
+        bytes,
+    })
+}
+
+impl Unparsed {
+    /// What a scan depends on, the options aside: go.mod, and each file's path and content.
+    pub fn digest(&self) -> Digest {
+        let mut all = self.go_mod.clone().into_bytes();
+        for file in &self.files {
+            all.extend(file.path.as_os_str().as_encoded_bytes());
+            all.push(0);
+            all.extend(file.digest);
+        }
+        digest(&all)
     }
-    let file = lower::parse(&text);
-    let test = path.to_string_lossy().ends_with("_test.go");
-    Some(SourceFile { path, file, test })
+
+    /// How many files.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// No files.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Parses the files that the pack does not know, and adds them to it.
+    pub fn parse(self, pack: &mut Pack) -> Module {
+        let known: &Pack = pack;
+        let parsed: Vec<(SourceFile, Digest, bool)> = self
+            .files
+            .into_par_iter()
+            .map(|text| {
+                let test = text.path.to_string_lossy().ends_with("_test.go");
+                let (file, is_new) = match known.file(&text.digest) {
+                    Some(file) => (file, false),
+                    None => (lower::parse(&String::from_utf8_lossy(&text.bytes)), true),
+                };
+                let path = text.path;
+                (SourceFile { path, file, test }, text.digest, is_new)
+            })
+            .collect();
+        pack.add(
+            parsed
+                .iter()
+                .filter(|(.., is_new)| *is_new)
+                .map(|(source, digest, _)| (source.path.as_path(), *digest, &source.file)),
+        );
+        Module {
+            path: module_path(&self.go_mod),
+            go: go_version(&self.go_mod),
+            root: self.root,
+            files: parsed.into_iter().map(|(source, ..)| source).collect(),
+        }
+    }
 }
 
 fn module_path(text: &str) -> String {

@@ -68,6 +68,34 @@ fn ignores(text: &str) -> Vec<Ignore> {
     found
 }
 
+/// How Go people say that a function's callers hold the lock, or are alone.
+fn says_so(name: &str, comment: &str) -> bool {
+    const NAMES: [&str; 5] = ["locked", "unsafe", "nolock", "unlocked", "withoutlock"];
+    const PHRASES: [&str; 18] = [
+        "must hold",
+        "must be held",
+        "should be held",
+        "should hold",
+        "lock held",
+        "lock is held",
+        "locks held",
+        "is already held",
+        "mutex held",
+        "caller holds",
+        "callers hold",
+        "holding the lock",
+        "lock must",
+        "must be locked",
+        "not thread-safe",
+        "not thread safe",
+        "not safe for concurrent",
+        "not goroutine safe",
+    ];
+    let name = name.to_lowercase();
+    NAMES.iter().any(|word| name.contains(word))
+        || PHRASES.iter().any(|phrase| comment.contains(phrase))
+}
+
 /// The state of lowering one file.
 pub(super) struct Lowering<'t> {
     pub(super) text: &'t str,
@@ -233,6 +261,7 @@ impl<'t> Lowering<'t> {
             .map(|body| self.block(body));
         self.local = false;
         let function = Function {
+            relies_on_callers: says_so(self.text_of(name), &self.comment_before(node)),
             name: self.name(name),
             receiver,
             type_params,
@@ -241,6 +270,23 @@ impl<'t> Lowering<'t> {
             span: self.span(node),
         };
         self.file.functions.push(function);
+    }
+
+    /// The comment that stands directly before a declaration, in lower case and one line.
+    fn comment_before(&self, node: Node<'_>) -> String {
+        let mut lines: Vec<&str> = Vec::new();
+        let mut row = node.start_position().row;
+        let mut before = node.prev_sibling();
+        while let Some(comment) = before
+            .filter(|comment| comment.kind() == "comment" && comment.end_position().row + 1 == row)
+        {
+            lines.push(self.text_of(comment));
+            row = comment.start_position().row;
+            before = comment.prev_sibling();
+        }
+        let words = lines.iter().rev().flat_map(|line| line.split_whitespace());
+        let words: Vec<&str> = words.filter(|word| !word.starts_with("//")).collect();
+        words.join(" ").to_lowercase()
     }
 
     /// Parameters and results of a function, method, literal or type.

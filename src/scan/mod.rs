@@ -31,6 +31,7 @@
 //! Where there is no source, [`binary`] asks the executable: a weaker view.
 
 pub mod binary;
+pub mod cache;
 mod constraint;
 mod convert;
 pub mod files;
@@ -54,6 +55,7 @@ pub mod types;
 pub use join::join;
 
 use crate::analyze::model::{Confidence, Finding};
+use cache::Pack;
 use files::Module;
 use found::Found;
 use program::{FuncId, Program};
@@ -81,6 +83,8 @@ pub struct ScanOptions {
     pub disabled: Vec<String>,
     /// Remember what was seen where ([`Scanned::tree`]).
     pub remember: bool,
+    /// Where what was learned of files and modules is kept for the next scan.
+    pub cache: Option<PathBuf>,
 }
 
 impl ScanOptions {
@@ -95,12 +99,13 @@ impl ScanOptions {
             confidence,
             disabled: Vec::new(),
             remember: true,
+            cache: None,
         }
     }
 }
 
 /// What a scan looked at, and what it found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Scanned {
     /// Findings, the surest first.
     pub findings: Vec<Finding>,
@@ -118,7 +123,10 @@ pub struct Scanned {
     pub incomplete: usize,
     /// Files with syntax errors.
     pub broken: usize,
+    /// Files that were not parsed: they are as they were.
+    pub unchanged: usize,
     /// What was seen where; empty unless it was to be remembered.
+    #[serde(skip)]
     pub tree: tree::Tree,
 }
 
@@ -150,11 +158,54 @@ const MOST_STEPS: u32 = 40_000;
 /// When a path that was named cannot be read or has no Go files.
 pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     let mut scanned = Scanned::default();
-    for module in files::load(options)? {
-        scan_module(module, options, &mut scanned);
+    for unparsed in files::read(options)? {
+        scanned.absorb(scan_unparsed(unparsed, options));
     }
     scanned.findings.sort_by_key(convert::order);
     Ok(scanned)
+}
+
+/// A module that is as it was at an earlier scan is not scanned again; of another, only new files are parsed.
+fn scan_unparsed(unparsed: files::Unparsed, options: &ScanOptions) -> Scanned {
+    let mut pack = Pack::open(options.cache.as_deref(), &unparsed.root);
+    let key = cache::result_key(&unparsed.digest(), options);
+    // What is remembered of a tree is not kept.
+    if !options.remember
+        && let Some(known) = pack.result(&key)
+    {
+        return Scanned {
+            unchanged: known.files,
+            ..known
+        };
+    }
+    let files = unparsed.len();
+    let module = unparsed.parse(&mut pack);
+    let mut scanned = Scanned {
+        unchanged: files - pack.added(),
+        ..Scanned::default()
+    };
+    scan_module(module, options, &mut scanned);
+    if !options.remember {
+        pack.add_result(key, &scanned);
+    }
+    pack.save();
+    scanned
+}
+
+impl Scanned {
+    /// Adds what was found in another module.
+    fn absorb(&mut self, other: Scanned) {
+        self.findings.extend(other.findings);
+        self.ignored.extend(other.ignored);
+        self.hidden += other.hidden;
+        self.files += other.files;
+        self.lines += other.lines;
+        self.entries += other.entries;
+        self.incomplete += other.incomplete;
+        self.broken += other.broken;
+        self.unchanged += other.unchanged;
+        self.tree.absorb(other.tree);
+    }
 }
 
 fn scan_module(module: Module, options: &ScanOptions, scanned: &mut Scanned) {

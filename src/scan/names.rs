@@ -1,5 +1,8 @@
 //! Names of the source, each kept once: a [`Name`] is a number, compared and copied as one.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
@@ -74,5 +77,55 @@ impl std::fmt::Display for Name {
 impl std::fmt::Debug for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.text())
+    }
+}
+
+/// The names of what is written or read by this thread, by the numbers that stand for them there.
+#[derive(Default)]
+struct Dictionary {
+    numbers: HashMap<Name, u32>,
+    names: Vec<Name>,
+}
+
+thread_local! {
+    static DICTIONARY: RefCell<Dictionary> = RefCell::default();
+}
+
+/// Writes something with names in it; they are listed beside it.
+pub fn written<T>(write: impl FnOnce() -> T) -> (Vec<Name>, T) {
+    DICTIONARY.with_borrow_mut(|dictionary| *dictionary = Dictionary::default());
+    let result = write();
+    let names = DICTIONARY.with_borrow_mut(|dictionary| std::mem::take(&mut dictionary.names));
+    (names, result)
+}
+
+/// Reads something that was [`written`] with these names.
+pub fn with_names<T>(names: Vec<Name>, read: impl FnOnce() -> T) -> T {
+    DICTIONARY.with_borrow_mut(|dictionary| dictionary.names = names);
+    let result = read();
+    DICTIONARY.with_borrow_mut(|dictionary| *dictionary = Dictionary::default());
+    result
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let number = DICTIONARY.with_borrow_mut(|dictionary| {
+            let Dictionary { numbers, names } = dictionary;
+            *numbers.entry(*self).or_insert_with(|| {
+                names.push(*self);
+                // As many names as fit the table of all of them.
+                u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
+            })
+        });
+        number.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Name, D::Error> {
+        let number = u32::deserialize(from)?;
+        let name =
+            DICTIONARY.with_borrow(|dictionary| dictionary.names.get(number as usize).copied());
+        name.ok_or_else(|| D::Error::custom("a name is missing"))
     }
 }

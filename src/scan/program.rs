@@ -324,6 +324,7 @@ impl Program {
             type_params: Vec::new(),
             signature: Signature::default(),
             body: None,
+            relies_on_callers: false,
             span: Default::default(),
         });
         let info = self.functions.get(id.0 as usize);

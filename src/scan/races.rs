@@ -69,14 +69,15 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
     let rule = rule_for(sim, a, b);
     let is_helper =
         rule == &rules::WRITE_RLOCK && (is_also_exclusive(sim, a) || is_also_exclusive(sim, b));
-    let confidence =
-        if is_helper || rule == &rules::DIFFERENT_LOCKS && shared::locks_look_alike(sim, a, b) {
-            Confidence::Low
-        } else if a.certain && b.certain {
-            Confidence::High
-        } else {
-            Confidence::Medium
-        };
+    let relies = [a, b].iter().any(|side| relies_on_callers(sim, side));
+    let alike = !shared_mode(a, b) && shared::locks_look_alike(sim, a, b);
+    let confidence = if is_helper || relies || alike {
+        Confidence::Low
+    } else if a.certain && b.certain {
+        Confidence::High
+    } else {
+        Confidence::Medium
+    };
     let (a, b) = writer_first((a, a.operation), (b, b.operation));
     Found {
         rule,
@@ -86,6 +87,17 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
         sides: vec![side(sim, a), side(sim, b)],
         because: reasons(sim, a, b),
     }
+}
+
+/// It begins with a function that says that its callers take care, and holds no lock of its own.
+fn relies_on_callers(sim: &Sim<'_>, access: &Access) -> bool {
+    let mut first = access.path.as_ref();
+    while let Some(caller) = first.and_then(|link| link.caller.as_ref()) {
+        first = Some(caller);
+    }
+    let function = first.and_then(|link| link.function);
+    access.locks.is_empty()
+        && function.is_some_and(|function| sim.program().function(function).relies_on_callers)
 }
 
 /// The side that writes comes first: it is what has to change.

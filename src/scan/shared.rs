@@ -9,7 +9,7 @@ use self::guarded::{guarded, nested, outer};
 use super::Followed;
 use super::found::{Found, FoundSide};
 use super::names::Name;
-use super::program::{FuncId, GlobalId, Program};
+use super::program::{FuncId, GlobalId, Program, base_name};
 use super::races;
 use super::rules::{self, Rule};
 use super::sim::{Access, Held, Mode, ObjId, Origin, Sim, ThreadId};
@@ -60,6 +60,8 @@ pub struct Touch {
     is_task: bool,
     operation: Operation,
     locks: Vec<(LockKey, Mode)>,
+    /// The locks, by the fields that they are in, of whichever value.
+    fields: Vec<Key>,
     side: FoundSide,
     map: String,
     map_type: String,
@@ -131,6 +133,11 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             is_task: is_task(sim, access.thread),
             operation: access.operation,
             locks,
+            fields: access
+                .locks
+                .iter()
+                .filter_map(|held| Some(key_of(sim, held.lock, 0)?.0))
+                .collect(),
             side: races::side(sim, access),
             map: sim.describe(access.object),
             map_type: sim.type_name(access.object),
@@ -282,11 +289,11 @@ fn excluded(a: &Touch, b: &Touch) -> bool {
     })
 }
 
-/// Both hold a lock, if only for reading: which path writes is not known.
+/// Both hold a lock, if only for reading: which path writes is not known. Or both hold the lock in the same
+/// field of values that the simulation took apart, which are likelier one value than two.
 fn share_a_lock(a: &Touch, b: &Touch) -> bool {
-    a.locks
-        .iter()
-        .any(|(lock, _)| b.locks.iter().any(|(other, _)| other == lock))
+    let same = |(lock, _): &(LockKey, Mode)| b.locks.iter().any(|(other, _)| other == lock);
+    a.locks.iter().any(same) || a.fields.iter().any(|field| b.fields.contains(field))
 }
 
 fn pair(
@@ -387,7 +394,13 @@ fn background_confidence(program: &Program, a: &Touch, b: &Touch) -> Confidence 
     let made_there = starter.receiver.is_none() && starter.name.text().starts_with("New");
     let caller = program.function(b.entry);
     let is_method = caller.receiver.is_some() || matches!(b.key, Key::Global(_));
-    if !is_method || !program.is_visible(b.entry) || is_setup(caller.name.text()) && !made_there {
+    let relies = starter.relies_on_callers || caller.relies_on_callers || share_a_lock(a, b);
+    if !is_method
+        || relies
+        || !program.is_visible(b.entry)
+        || is_setup(caller.name.text()) && !made_there
+        || is_inside(program, a, b)
+    {
         return Confidence::Low;
     }
     if made_there || a.operation.writes() || a.is_task {
@@ -395,6 +408,25 @@ fn background_confidence(program: &Program, a: &Touch, b: &Touch) -> Confidence 
     } else {
         Confidence::Low
     }
+}
+
+/// `b` is called on a value inside of the one whose method or constructor starts `a`'s goroutine: whoever owns that
+/// value decides who calls it when.
+fn is_inside(program: &Program, a: &Touch, b: &Touch) -> bool {
+    let Some(caller) = program.receiver(b.entry) else {
+        return false;
+    };
+    if let Some(starter) = program.receiver(a.entry) {
+        return starter != caller;
+    }
+    let results = &program.function(a.entry).signature.results;
+    let made = results.first().and_then(|result| base_name(&result.ty));
+    let name = program
+        .type_decl(caller)
+        .map(|declaration| declaration.name);
+    // A constructor may give its value back as an interface: of `lessor` it is called `Lessor`.
+    made.zip(name)
+        .is_some_and(|(made, name)| !made.text().eq_ignore_ascii_case(name.text()))
 }
 
 /// Names of functions that run before anything else does, or after.

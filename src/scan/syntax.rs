@@ -2,9 +2,12 @@
 //! expressions, without what it does not need (comments, constants, tags).
 
 use super::names::Name;
+use serde::{Deserialize, Serialize};
 
 /// A piece of a file, in bytes, and the line it begins in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Span {
     /// Its first byte.
     pub start: u32,
@@ -15,7 +18,7 @@ pub struct Span {
 }
 
 /// A parsed file.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct File {
     /// The name after `package`.
     pub package: Option<Name>,
@@ -38,7 +41,7 @@ pub struct File {
 }
 
 /// One import.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Import {
     /// The name given to it here.
     pub name: Option<Name>,
@@ -47,7 +50,7 @@ pub struct Import {
 }
 
 /// A comment that silences findings in its line, the next line, or the function that it precedes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ignore {
     /// Where it stands.
     pub line: u32,
@@ -56,7 +59,7 @@ pub struct Ignore {
 }
 
 /// A type declaration.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct TypeDecl {
     /// Its name.
     pub name: Name,
@@ -73,7 +76,7 @@ pub struct TypeDecl {
 }
 
 /// A package variable, or several from one call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Global {
     /// Their names.
     pub names: Vec<Name>,
@@ -86,7 +89,7 @@ pub struct Global {
 }
 
 /// A function or method.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Function {
     /// Its name.
     pub name: Name,
@@ -98,6 +101,8 @@ pub struct Function {
     pub signature: Signature,
     /// `None` for what is written in assembly.
     pub body: Option<Block>,
+    /// Its name or its comment says that its callers take care: they hold a lock, or are alone.
+    pub relies_on_callers: bool,
     /// Where.
     pub span: Span,
 }
@@ -106,7 +111,7 @@ pub struct Function {
 pub type Block = Vec<Stmt>;
 
 /// Parameters and results of a function.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Signature {
     /// Parameters; unnamed ones have no name.
     pub params: Vec<Param>,
@@ -117,7 +122,7 @@ pub struct Signature {
 }
 
 /// A parameter, result or field.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Param {
     /// Its name.
     pub name: Option<Name>,
@@ -126,7 +131,7 @@ pub struct Param {
 }
 
 /// A type as written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum TypeExpr {
     /// `T`.
     Name(Name),
@@ -157,7 +162,7 @@ pub enum TypeExpr {
 }
 
 /// A field of a struct.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FieldDecl {
     /// Its name; that of the type for an embedded one.
     pub name: Name,
@@ -168,7 +173,7 @@ pub struct FieldDecl {
 }
 
 /// An expression.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Expr {
     /// Where.
     pub span: Span,
@@ -177,7 +182,7 @@ pub struct Expr {
 }
 
 /// The kinds of expressions.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum ExprKind {
     /// An identifier.
     Name(Name),
@@ -220,7 +225,7 @@ pub enum ExprKind {
 }
 
 /// A call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Call {
     /// What is called.
     pub function: Expr,
@@ -231,7 +236,7 @@ pub struct Call {
 }
 
 /// An element of a composite literal.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Element {
     /// Before the colon.
     pub key: Option<Expr>,
@@ -240,7 +245,7 @@ pub struct Element {
 }
 
 /// A function literal.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct FuncLit {
     /// Its parameters and results.
     pub signature: Signature,
@@ -255,7 +260,7 @@ pub struct FuncLit {
 }
 
 /// A statement.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Stmt {
     /// Where.
     pub span: Span,
@@ -264,7 +269,7 @@ pub struct Stmt {
 }
 
 /// The kinds of statements.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum StmtKind {
     /// An expression.
     Expr(Expr),
@@ -307,7 +312,7 @@ pub enum StmtKind {
 }
 
 /// An if statement.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct If {
     /// Before the semicolon.
     pub init: Option<Stmt>,
@@ -320,7 +325,7 @@ pub struct If {
 }
 
 /// A for statement.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct For {
     /// Before.
     pub init: Option<Stmt>,
@@ -335,7 +340,7 @@ pub struct For {
 }
 
 /// A for-range statement.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Range {
     /// Key and value.
     pub left: Vec<Expr>,
@@ -350,7 +355,7 @@ pub struct Range {
 }
 
 /// A switch.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Switch {
     /// Before the semicolon.
     pub init: Option<Stmt>,
@@ -363,7 +368,7 @@ pub struct Switch {
 }
 
 /// A case of a switch.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Case {
     /// Its values.
     pub values: Vec<Expr>,
@@ -376,7 +381,7 @@ pub struct Case {
 }
 
 /// A case of a select.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SelectCase {
     /// What it waits for; `None` is the default.
     pub communication: Option<Stmt>,

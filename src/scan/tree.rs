@@ -158,6 +158,13 @@ impl Tree {
         index
     }
 
+    /// Adds the files of another tree.
+    pub(crate) fn absorb(&mut self, other: Tree) {
+        for file in other.files {
+            self.push(file);
+        }
+    }
+
     /// Adds a module.
     pub(crate) fn add(&mut self, program: &Program, followed: &[Followed]) {
         let first = self.files.len();

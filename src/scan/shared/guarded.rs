@@ -29,7 +29,10 @@ pub(super) fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Fou
         let partners = own.iter().copied().filter(|other| holds(other));
         let best = partners
             .filter(|other| touch.operation.writes() || other.operation.writes())
-            .max_by_key(|other| (other.operation.writes(), other.entry != touch.entry));
+            .max_by_key(|other| {
+                let apart = !share_a_lock(touch, other);
+                (apart, other.operation.writes(), other.entry != touch.entry)
+            });
         let Some(partner) = best else { continue };
         let rule = match (touch.locks.is_empty(), touch.operation.writes()) {
             (false, _) => &rules::DIFFERENT_LOCKS,
@@ -40,7 +43,11 @@ pub(super) fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Fou
             "{count} of {} uses of this map are under the same lock, this one is not",
             own.len()
         )];
-        let confidence = guarded_confidence(program, touch, count, own.len());
+        let confidence = if share_a_lock(touch, partner) || is_beyond(program, touch, lock) {
+            Confidence::Low
+        } else {
+            guarded_confidence(program, touch, count, own.len())
+        };
         let mut pair = pair(rule, confidence, touch, partner, because);
         // What is to be changed comes first.
         pair.sides = vec![touch.side.clone(), partner.side.clone()];
@@ -48,15 +55,26 @@ pub(super) fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Fou
     }
 }
 
+/// The lock lies in a value of another type than the entry is a method of: the map's own type leaves locking to who
+/// uses it, and what its callers hold is not seen from here.
+fn is_beyond(program: &Program, touch: &Touch, lock: LockKey) -> bool {
+    let (LockKey::Elsewhere(Key::Field(owner, _)), Role::Caller) = (lock, touch.role) else {
+        return false;
+    };
+    program.receiver(touch.entry) != Some(owner)
+}
+
 fn guarded_confidence(program: &Program, touch: &Touch, locked: usize, all: usize) -> Confidence {
     let function = program.function(touch.entry);
     let name = function.name.text();
-    let says_so = ["locked", "unsafe", "nolock", "unlocked", "withoutlock"]
-        .iter()
-        .any(|word| name.to_lowercase().contains(word));
     let is_called =
         program.is_visible(touch.entry) || matches!(touch.role, Role::Handler | Role::Background);
-    if says_so || is_setup(name) || !is_called || touch.role == Role::Other || name == "main" {
+    if function.relies_on_callers
+        || is_setup(name)
+        || !is_called
+        || touch.role == Role::Other
+        || name == "main"
+    {
         return Confidence::Low;
     }
     match (locked, all.saturating_sub(locked)) {

@@ -79,6 +79,7 @@ pub fn go_source(seeds: &Seeds, case: &[u8]) -> bool {
         confidence: Confidence::Low,
         disabled: Vec::new(),
         remember: true,
+        cache: None,
     };
     scan(&options).is_ok_and(|scanned| scanned.broken > 0)
 }
