@@ -202,6 +202,10 @@ fn check_start(path: &Path, file: &File, size: u64) -> Result<(), RingError> {
             });
         }
     }
+    // A ring gets its whole size at once; before that it is empty.
+    if size == 0 {
+        return Err(RingError::NotReady { path: path_buf() });
+    }
     if size < layout::FRONT_SIZE as u64 {
         return Err(RingError::TooShort {
             path: path_buf(),
