@@ -268,7 +268,7 @@ fn follow(program: &Program, entry: FuncId, remember: bool) -> Followed {
     sim.run(entry);
     let mut found = races::find(&sim);
     found.extend(shared::left_locked(&sim));
-    found.extend(shared::alone(&sim));
+    found.extend(shared::alone(&sim, entry));
     found.extend(sync_maps::find(&sim));
     Followed {
         found,

@@ -462,14 +462,40 @@ fn is_setup(name: &str) -> bool {
         .any(|beginning| name.starts_with(beginning))
 }
 
-/// Touches that one entry alone says are wrong: under a copy of a lock, of a map in a sync.Map.
-pub fn alone(sim: &Sim<'_>) -> Vec<Found> {
-    let is_test = |access: &&Access| !sim.program().is_test(access.place.file);
-    sim.accesses
-        .iter()
-        .filter(is_test)
+/// Touches that one entry alone says are wrong: under a copy of a lock, of a map in a sync.Map, of one that a
+/// sync.Once has made.
+pub fn alone(sim: &Sim<'_>, entry: FuncId) -> Vec<Found> {
+    let is_own = |access: &&Access| !sim.program().is_test(access.place.file);
+    let accesses = || sim.accesses.iter().filter(is_own);
+    let program = sim.program();
+    let is_called = program.is_visible(entry) && !is_setup(program.function(entry).name.text());
+    let beside_once = accesses().filter(|access| is_called && is_beside_once(sim, access));
+    let beside_once = beside_once.map(|access| found_beside_once(sim, access));
+    accesses()
         .filter_map(|access| alone_in(sim, access))
+        .chain(beside_once)
         .collect()
+}
+
+/// The caller writes what a sync.Once has made, outside of it and under no lock.
+fn is_beside_once(sim: &Sim<'_>, access: &Access) -> bool {
+    access.operation.writes()
+        && access.locks.is_empty()
+        && access.thread == ThreadId(0)
+        && sim.made_once.contains(&access.object)
+}
+
+fn found_beside_once(sim: &Sim<'_>, access: &Access) -> Found {
+    let rule = races::rule_by_origin(sim, access.object);
+    let because = "a sync.Once makes the map, so several goroutines come here; it does not keep them apart afterwards";
+    Found {
+        rule,
+        confidence: Confidence::Medium.min(rule.confidence),
+        map: sim.describe(access.object),
+        map_type: sim.type_name(access.object),
+        sides: vec![races::side(sim, access), races::side(sim, access)],
+        because: vec![because.to_owned()],
+    }
 }
 
 fn alone_in(sim: &Sim<'_>, access: &Access) -> Option<Found> {

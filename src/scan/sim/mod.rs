@@ -317,6 +317,8 @@ pub struct Sim<'p> {
     pub map_calls: Vec<MapCall>,
     /// Functions that were entered.
     pub entered: HashSet<FuncId>,
+    /// What a sync.Once has stored in fields and package variables.
+    pub made_once: HashSet<ObjId>,
     holders: HashMap<ObjId, (ObjId, Option<Name>)>,
     seen: HashSet<Repeated>,
     unlocked: HashSet<ObjId>,
@@ -394,6 +396,7 @@ impl<'p> Sim<'p> {
             left_locked: Vec::new(),
             map_calls: Vec::new(),
             entered: HashSet::new(),
+            made_once: HashSet::new(),
             holders: HashMap::new(),
             seen: HashSet::new(),
             unlocked: HashSet::new(),

@@ -200,6 +200,7 @@ impl<'p> Sim<'p> {
             }
         }
         self.escape(&value);
+        self.note_once(&value);
         let old = self.read_cell(cell);
         self.take_away(&old, &value);
         if matches!(*value.ty, Type::Unknown) {
@@ -237,6 +238,7 @@ impl<'p> Sim<'p> {
         // Look first: what the field held before is then known by its own name.
         self.field(&base, field, &ty);
         self.set_field(&base, field, &value);
+        self.note_once(&value);
     }
 
     /// `x++`, `x += y`, `m[k]++`.

@@ -56,6 +56,14 @@ impl<'p> Sim<'p> {
         self.locks.retain(|held| !objects.contains(&held.lock));
     }
 
+    /// Notes what is stored while a sync.Once runs something.
+    pub(super) fn note_once(&mut self, value: &Value) {
+        let is_once = |held: &Held| self.ty(held.lock).is_external("sync", "Once");
+        if self.locks.iter().any(is_once) {
+            self.made_once.extend(&value.objs);
+        }
+    }
+
     pub(super) fn once(&mut self, receiver: &Value, args: &[Value], place: Place) -> Vec<Value> {
         let Some(&once) = receiver.objs.first() else {
             return Vec::new();
