@@ -20,7 +20,7 @@ impl Focus {
     /// # Errors
     /// When it can be neither read nor scanned.
     pub fn of(path: &Path) -> anyhow::Result<Focus> {
-        Ok(Focus::new(&scanned::of(path)?.findings))
+        Ok(Focus::new(&scanned::of(path, false)?.findings))
     }
 
     fn new(findings: &[Finding]) -> Focus {

@@ -244,7 +244,7 @@ fn join(analysis: &mut Analysis, path: &Path, hints: bool) -> anyhow::Result<()>
     } else {
         Confidence::Medium
     };
-    scan::join(analysis, super::scanned::of(path)?, least);
+    scan::join(analysis, super::scanned::of(path, true)?, least);
     Ok(())
 }
 

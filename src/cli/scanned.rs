@@ -1,5 +1,6 @@
 //! What the scanner says, for commands that lay it beside what runs: of a tree, or from a report that it wrote.
 
+use super::cache::ScanCache;
 use super::output;
 use super::progress::Progress;
 use crate::analyze::model::{Analysis, Confidence, SourceSummary};
@@ -9,18 +10,32 @@ use crate::scan::{self, ScanOptions, Scanned};
 use anyhow::{Context, bail};
 use std::path::Path;
 
-/// Scans a tree, hints too, or takes the findings of a JSON report (`gocc scan --all --format json`).
+/// Scans a tree, hints too, or takes the findings of a JSON report (`gocc scan --all --format json`). What was seen
+/// where in a tree ([`Scanned::tree`]) is remembered only when it is wanted: that cannot come from the cache.
 ///
 /// # Errors
 /// When it can be neither scanned nor read.
-pub fn of(path: &Path) -> anyhow::Result<Scanned> {
+pub fn of(path: &Path, remember: bool) -> anyhow::Result<Scanned> {
     if is_source(path) {
-        let _progress = Progress::start("scanning");
-        // A hint that was seen to be true is none any more.
-        return Ok(scan::scan(&ScanOptions::of_tree(path, Confidence::Low))?);
+        return of_tree(path, remember);
     }
     of_report(path)
         .with_context(|| format!("cannot take {} for what gocc scan found", path.display()))
+}
+
+fn of_tree(path: &Path, remember: bool) -> anyhow::Result<Scanned> {
+    let _progress = Progress::start("scanning");
+    let cache = ScanCache::open();
+    let scanned = scan::scan(&ScanOptions {
+        remember,
+        cache: cache.as_ref().map(|cache| cache.root().to_owned()),
+        // A hint that was seen to be true is none any more.
+        ..ScanOptions::of_tree(path, Confidence::Low)
+    })?;
+    if let Some(cache) = cache {
+        cache.close();
+    }
+    Ok(scanned)
 }
 
 fn is_source(path: &Path) -> bool {

@@ -64,7 +64,7 @@ pub fn run(args: TestArgs) -> anyhow::Result<ExitCode> {
     let policy = args.config.load()?.policy()?;
     let place = Place::new()?;
     if let Some(path) = &args.focus {
-        scanned::leave(scanned::of(path)?, &place.findings)?;
+        scanned::leave(scanned::of(path, false)?, &place.findings)?;
     }
     let status = go_test(&args, &place)?;
     let mut analysis = match std::fs::read_dir(&place.reports)?.next() {
