@@ -163,6 +163,10 @@ pub fn stack_change(instruction: &Instruction) -> Option<i32> {
 
 /// Any part of it, in any way.
 fn writes_stack_pointer(instruction: &Instruction) -> bool {
+    let names_it = |operand| instruction.op_register(operand).full_register() == Register::RSP;
+    if !instruction.is_stack_instruction() && !(0..instruction.op_count()).any(names_it) {
+        return false;
+    }
     let mut factory = InstructionInfoFactory::new();
     let used = factory.info(instruction).used_registers();
     used.iter().any(|used| {
