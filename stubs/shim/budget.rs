@@ -12,18 +12,16 @@ use crate::layout::*;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Holds on credit, for a program too short to earn any: so many for places that were not held in this run, each
-/// of which is worth one look, whatever the others have used up;
+/// Holds on credit, for a program too short to earn any: so many for places that were not held in this run, when
+/// earlier runs have told which ones to look at, each of which is worth one, whatever the others have used up;
 const FIRST_HOLDS: u64 = 10;
-/// so many for suspects that were held before;
-const MORE_HOLDS: u64 = 2;
-/// and so many where nothing is known.
-const EXPLORING_HOLDS: u64 = 1;
+/// and so many elsewhere.
+const OTHER_HOLDS: u64 = 1;
 /// What the hooks take for an operation, in nanoseconds (`scripts/bench`, hunt less unpatched).
-const HOOK_NS: u64 = 40;
-/// The hooks' share of the budget is at most one in so many: else a program that does little else than using
-/// maps would never be held.
-const HOOKS_AT_MOST: u64 = 2;
+const HOOK_NS: u64 = 80;
+/// One in so many of the budget is the holds' own: else a program that does little else than using maps would
+/// never be held.
+const HOLDS_AT_LEAST: u64 = 4;
 /// A held operation costs one in so many of the ticks that others use meanwhile.
 const SHARED: u64 = 4;
 
@@ -32,7 +30,7 @@ const SHARED: u64 = 4;
 pub enum Purpose {
     /// Nothing is known about the place.
     Explore,
-    /// The place is suspect, and nobody was held there in this run.
+    /// The place is suspect, and nobody was held there in this run, which knows what earlier ones have learned.
     First,
     /// The place is suspect.
     Suspect,
@@ -42,9 +40,8 @@ impl Purpose {
     /// Holds that need not be earned.
     fn credit(self) -> u64 {
         match self {
-            Purpose::Explore => EXPLORING_HOLDS,
             Purpose::First => FIRST_HOLDS,
-            Purpose::Suspect => MORE_HOLDS,
+            Purpose::Explore | Purpose::Suspect => OTHER_HOLDS,
         }
     }
 }
@@ -117,7 +114,7 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let covers = |share: u64| wanted <= credit.max(if purpose == Purpose::Explore { share / 2 } else { share });
         percent != 0
             && covers(share)
-            && covers(share - hook_ticks(arrival).min(share / HOOKS_AT_MOST))
+            && covers(share - hook_ticks(arrival).min(share - share / HOLDS_AT_LEAST))
     }
 }
 

@@ -380,15 +380,16 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Option<(Purpose, u64)> {
         let visits = read_volatile(&raw const (*place).visits);
         write_volatile(&raw mut (*place).visits, visits.saturating_add(1));
         let hold = read_volatile(&raw const (*control).hold_ticks);
+        let has_file = read_volatile(&raw const (*control).has_file) != 0;
         let (chance, purpose, ticks) = if read_volatile(&raw const (*place).near_misses) != 0 {
-            let (chance, ticks) = prospects(place, hold);
-            let is_first = read_volatile(&raw const (*place).holds) == 0;
-            let purpose = if is_first { Purpose::First } else { Purpose::Suspect };
+            let (chance, ticks) = prospects(place, hold, has_file);
+            let purpose = if has_file && read_volatile(&raw const (*place).holds) == 0 {
+                Purpose::First
+            } else {
+                Purpose::Suspect
+            };
             (chance, purpose, ticks)
-        } else if visits < EXPLORED_VISITS
-            && has_many
-            && read_volatile(&raw const (*control).has_file) == 0
-        {
+        } else if visits < EXPLORED_VISITS && has_many && !has_file {
             (CERTAIN / 4, Purpose::Explore, hold)
         } else {
             return None;
@@ -421,7 +422,7 @@ unsafe fn has_many(control: *mut Control, goid: u64) -> bool {
 ///
 /// # Safety
 /// The place must lie in the front.
-unsafe fn prospects(place: *mut Place, hold: u64) -> (u32, u64) {
+unsafe fn prospects(place: *mut Place, hold: u64, has_file: bool) -> (u32, u64) {
     // SAFETY: the caller's.
     unsafe {
         let chance = read_volatile(&raw const (*place).chance);
@@ -429,6 +430,8 @@ unsafe fn prospects(place: *mut Place, hold: u64) -> (u32, u64) {
         let was_held = read_volatile(&raw const (*place).holds) != 0 || chance < CERTAIN;
         let ticks = u64::from(gap) << TIME_SHIFT;
         match gap {
+            // So far it came after others: whether any come after it, a look will tell.
+            0 if !was_held && !has_file => (chance, hold / 4),
             0 => (chance, hold),
             _ if ticks > hold => (chance / 8, hold),
             // What was too short once is as long as it may be the next time.
