@@ -446,8 +446,8 @@ pub struct Mark {
     pub depth: u32,
     /// The trap it is held in, plus one; 0 for none.
     pub trap: u32,
-    /// While `MARK_HELD`: 1 once the conflict it waits for was recorded.
-    pub is_recorded: u16,
+    /// While `MARK_HELD`: `HELD_RECORDED`, `HELD_NOTED`.
+    pub done: u16,
     /// So many of the goroutine's next operations still count as ordered behind `after`.
     pub after_left: u16,
     /// `Control::epoch` when hunt, block or guard left the mark.
@@ -480,6 +480,11 @@ pub const MARK_INSIDE: u32 = 1;
 pub const MARK_CHANGING: u32 = 2;
 /// `Mark::state`: the goroutine is held at the door, or waits there for its turn.
 pub const MARK_HELD: u32 = 3;
+
+/// `Mark::done`: the conflict that it waits for was recorded.
+pub const HELD_RECORDED: u16 = 1;
+/// `Mark::done`: its access was compared with the map's last ones, and it need not be held any more.
+pub const HELD_NOTED: u16 = 2;
 
 /// `Conflict::state`: claimed, being written. (0: never used.)
 pub const CONFLICT_WRITING: u32 = 1;

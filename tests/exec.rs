@@ -359,11 +359,15 @@ fn suspects(file: &Path) -> (String, Vec<String>, Vec<String>) {
     let text = std::fs::read_to_string(file).unwrap();
     let (heading, rest) = text.split_once('\n').unwrap();
     let lines = rest.lines().filter(|line| !line.starts_with('#'));
-    let words: Vec<(&str, &str)> = lines.map(|line| line.split_once(' ').unwrap()).collect();
-    let addresses = words.iter().map(|(address, _)| (*address).to_owned());
-    let sources = words
+    // Pairs that were seen in order, which a busy machine may show, have two addresses and a number.
+    let (ordered, places): (Vec<&str>, Vec<&str>) =
+        lines.partition(|line| line.starts_with("ordered "));
+    let cut = |line: &str, word: usize| line.splitn(word + 1, ' ').last().unwrap().to_owned();
+    let addresses = places
         .iter()
-        .map(|(_, rest)| rest.split_once(' ').unwrap().1.to_owned());
+        .map(|line| line.split_once(' ').unwrap().0.to_owned());
+    let pairs = ordered.iter().map(|line| cut(line, 3));
+    let sources = places.iter().map(|line| cut(line, 2)).chain(pairs);
     let mut sources: Vec<String> = sources.collect();
     sources.sort();
     sources.dedup();

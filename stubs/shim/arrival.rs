@@ -273,21 +273,37 @@ unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent) -> u32 {
             entry.unlock();
             return go_untracked(arrival);
         }
-        let is_recorded =
-            arrival.is_back && read_volatile(&raw const (*arrival.mark).is_recorded) != 0;
+        let has_recorded = arrival.is_back && has_done(arrival, HELD_RECORDED);
         if !arrival.is_back {
             wait_at_the_door(arrival, read_volatile(&raw const (*control).wait_ticks), 0);
             count(&raw mut (*control).waited);
         }
         entry.ask_for_turn(arrival);
-        if !is_recorded && record_meeting(arrival, &opponent) {
-            write_volatile(&raw mut (*arrival.mark).is_recorded, 1);
+        if !has_recorded && record_meeting(arrival, &opponent) {
+            note_done(arrival, HELD_RECORDED);
         }
         entry.unlock();
         hold_on(
             arrival,
             matches!(opponent, Opponent::Goroutine(_) | Opponent::Untracked),
         )
+    }
+}
+
+/// # Safety
+/// As for `gocc_enter`; the goroutine is back from a yield.
+unsafe fn has_done(arrival: &Arrival<'_>, what: u16) -> bool {
+    // SAFETY: the mark is this goroutine's.
+    unsafe { read_volatile(&raw const (*arrival.mark).done) & what != 0 }
+}
+
+/// # Safety
+/// As for `gocc_enter`; the goroutine waits at the door.
+pub unsafe fn note_done(arrival: &Arrival<'_>, what: u16) {
+    // SAFETY: the mark is this goroutine's.
+    unsafe {
+        let done = &raw mut (*arrival.mark).done;
+        write_volatile(done, read_volatile(done) | what);
     }
 }
 
@@ -337,7 +353,9 @@ unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry) -> u32 {
                 order::infer(arrival);
             }
             hunt::spring_trap(arrival, &entry);
-            if !arrival.is_back && hunt::set_trap(arrival, &entry) {
+            // Whoever had to wait comes here for the first time, too.
+            let is_noted = arrival.is_back && has_done(arrival, HELD_NOTED);
+            if !is_noted && hunt::set_trap(arrival, &entry) {
                 entry.unlock();
                 return hold_on(arrival, false);
             }
@@ -385,7 +403,7 @@ pub unsafe fn wait_at_the_door(arrival: &Arrival<'_>, ticks: u64, trap: u32) {
             arrival.now.wrapping_add(ticks),
         );
         write_volatile(&raw mut (*arrival.mark).trap, trap);
-        write_volatile(&raw mut (*arrival.mark).is_recorded, 0);
+        write_volatile(&raw mut (*arrival.mark).done, 0);
         write_volatile(&raw mut (*arrival.mark).yielded, 0);
         write_volatile(&raw mut (*arrival.mark).occupancy, 0);
         fence(Ordering::Release);

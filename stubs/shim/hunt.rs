@@ -10,7 +10,7 @@
 //!
 //! With no suspects known from earlier runs, the first operations at each place are held by chance.
 
-use crate::arrival::{Arrival, wait_at_the_door};
+use crate::arrival::{Arrival, note_done, wait_at_the_door};
 use crate::budget::{self, Purpose};
 use crate::conflict::{Found, record_found};
 use crate::context::copy_labels;
@@ -68,6 +68,7 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         // From here on it waits for its turn, if it has to.
         let wait = read_volatile(&raw const (*arrival.front.control()).wait_ticks);
         wait_at_the_door(arrival, wait, 0);
+        note_done(arrival, HELD_NOTED);
         false
     }
 }
@@ -209,6 +210,7 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
             &raw mut (*trap).labels,
         );
         wait_at_the_door(arrival, ticks, index + 1);
+        note_done(arrival, HELD_NOTED);
         let set = state_word(TRAP_SET, epoch);
         AtomicU32::from_ptr(&raw mut (*trap).state).store(set, Ordering::Release);
         // Only now may others see it.
