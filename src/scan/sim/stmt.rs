@@ -232,11 +232,13 @@ impl<'p> Sim<'p> {
         if matches!(*value.ty, Type::Unknown) {
             value.ty = Arc::clone(&ty);
         }
+        // Look first: what the field held before is then known by its own name.
+        let old = self.field(&base, field, &ty);
         if value.objs.is_empty() {
+            // `old := s.m; s.m = nil`
+            self.take_away(&old, &value);
             return;
         }
-        // Look first: what the field held before is then known by its own name.
-        self.field(&base, field, &ty);
         self.set_field(&base, field, &value);
         self.note_once(&value);
     }
