@@ -124,42 +124,40 @@ fn is_same_process(old: &RingSummary, new: &RingSummary) -> bool {
 
 fn compare_rings(old: &RingSummary, new: &RingSummary, found: &mut Vec<Difference>) {
     let path = || new.path.clone();
-    if old.ring_sha256.is_none() {
-        found.push(Difference::NoDigest { path: path() });
-    }
     let text = |digest: &Option<String>| digest.clone().unwrap_or_else(|| "unknown".to_owned());
-    let pairs = [
-        (
-            "its SHA-256",
-            text(&new.ring_sha256),
-            text(&old.ring_sha256),
-        ),
-        (
-            "its program's Go build ID",
-            new.build_id.clone(),
-            old.build_id.clone(),
-        ),
-        (
-            "its program's SHA-256 before patching",
-            new.input_sha256.clone(),
-            old.input_sha256.clone(),
-        ),
-        (
-            "the SHA-256 of its executable",
-            text(&new.symbols_sha256),
-            text(&old.symbols_sha256),
-        ),
-    ];
-    for (what, now, reported) in pairs {
-        let is_known = what != "its SHA-256" || old.ring_sha256.is_some();
-        if now != reported && is_known {
+    let mut compare = |what, found_now: String, reported: String| {
+        if found_now != reported {
             found.push(Difference::Ring {
                 path: path(),
                 what,
-                found: now,
+                found: found_now,
                 reported,
             });
         }
+    };
+    compare(
+        "its program's Go build ID",
+        new.build_id.clone(),
+        old.build_id.clone(),
+    );
+    compare(
+        "its program's SHA-256 before patching",
+        new.input_sha256.clone(),
+        old.input_sha256.clone(),
+    );
+    compare(
+        "the SHA-256 of its executable",
+        text(&new.symbols_sha256),
+        text(&old.symbols_sha256),
+    );
+    if old.ring_sha256.is_some() {
+        compare(
+            "its SHA-256",
+            text(&new.ring_sha256),
+            text(&old.ring_sha256),
+        );
+    } else {
+        found.push(Difference::NoDigest { path: path() });
     }
 }
 
