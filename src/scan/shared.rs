@@ -62,6 +62,8 @@ pub struct Touch {
     locks: Vec<(LockKey, Mode)>,
     /// The locks, by the fields that they are in, of whichever value.
     fields: Vec<Key>,
+    /// Types of the values that the map lies in, as far as the entry has them in its hands.
+    around: Vec<TypeId>,
     side: FoundSide,
     map: String,
     map_type: String,
@@ -133,6 +135,7 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             is_task: is_task(sim, access.thread),
             operation: access.operation,
             locks,
+            around: types_around(sim, access.object),
             fields: access
                 .locks
                 .iter()
@@ -145,6 +148,22 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
         });
     }
     found
+}
+
+/// From a map outwards to what the entry was given.
+fn types_around(sim: &Sim<'_>, map: ObjId) -> Vec<TypeId> {
+    let mut types = Vec::new();
+    let mut at = Some(map);
+    for _ in 0..8 {
+        at = at.and_then(|id| match sim.origin(id)? {
+            Origin::Field(base, _) | Origin::Element(base) => Some(base),
+            _ => sim.holder(id).map(|(base, _)| base),
+        });
+        if let Some(Type::Named(id, _)) = at.map(|id| sim.ty(id).pointee()).as_deref() {
+            types.push(*id);
+        }
+    }
+    types
 }
 
 /// What a sync.Once runs is over before anybody else goes on.

@@ -43,7 +43,7 @@ pub(super) fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Fou
             "{count} of {} uses of this map are under the same lock, this one is not",
             own.len()
         )];
-        let confidence = if share_a_lock(touch, partner) || is_beyond(program, touch, lock) {
+        let confidence = if share_a_lock(touch, partner) || is_beyond(touch, lock) {
             Confidence::Low
         } else {
             guarded_confidence(program, touch, count, own.len())
@@ -55,13 +55,13 @@ pub(super) fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Fou
     }
 }
 
-/// The lock lies in a value of another type than the entry is a method of: the map's own type leaves locking to who
-/// uses it, and what its callers hold is not seen from here.
-fn is_beyond(program: &Program, touch: &Touch, lock: LockKey) -> bool {
+/// The lock lies in a value that the entry does not have in its hands: the map's own type leaves locking to who uses
+/// it, and what its callers hold is not seen from here.
+fn is_beyond(touch: &Touch, lock: LockKey) -> bool {
     let (LockKey::Elsewhere(Key::Field(owner, _)), Role::Caller) = (lock, touch.role) else {
         return false;
     };
-    program.receiver(touch.entry) != Some(owner)
+    !touch.around.contains(&owner)
 }
 
 fn guarded_confidence(program: &Program, touch: &Touch, locked: usize, all: usize) -> Confidence {
