@@ -132,7 +132,7 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             key,
             entry,
             role,
-            is_task: is_task(sim, access.thread),
+            is_task: is_task(sim, access.thread) && outlives_calls(sim, access.object, 0),
             operation: access.operation,
             locks,
             around: types_around(sim, access.object),
@@ -255,6 +255,18 @@ fn role_of(sim: &Sim<'_>, access: &Access, entry: FuncId) -> Role {
         Role::Other
     } else {
         Role::Background
+    }
+}
+
+/// It was there before the entry was called, so that the next call meets it again: something of the receiver, or
+/// of a package variable.
+fn outlives_calls(sim: &Sim<'_>, object: ObjId, depth: u32) -> bool {
+    match sim.origin(object) {
+        Some(Origin::Global(_) | Origin::Receiver(_)) => true,
+        Some(Origin::Field(base, _) | Origin::Element(base)) if depth < 8 => {
+            outlives_calls(sim, base, depth + 1)
+        }
+        _ => false,
     }
 }
 
