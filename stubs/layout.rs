@@ -370,14 +370,20 @@ pub struct LaneHeader {
     pub base: u64,
     /// `lane_size - 1`.
     pub mask: u64,
-    /// The time-stamp counter when this P last looked.
+    /// The time-stamp counter when this P last looked: for the first record after the scheduler's turn or a system
+    /// call, and once in some more.
     pub clock: u64,
     /// Address of the mark that was last left on this P, in the process; 0 for none.
     pub current: u64,
     /// Operations until the next sample in observe mode, an `i32`.
     pub countdown: u32,
     /// Zero.
-    pub reserved: [u32; 21],
+    pub padding: u32,
+    /// What the P had counted of the scheduler's turns and of system calls (p.schedtick, p.syscalltick) when it last
+    /// looked at the clock.
+    pub ticks: u64,
+    /// Zero.
+    pub reserved: [u32; 18],
 }
 
 /// One map operation. A return address is stored as its low 32 bits: Go's text is smaller than

@@ -58,9 +58,9 @@ const BUDGETS: [Budget; 12] = [
     at_most(OBSERVE, "gocc.exit0_mapaccess2_fast64", 5, 3),
     at_most(OBSERVE, "gocc.hook_mapassign_fast64", 28, 15),
     at_most(OBSERVE, "gocc.exit0_mapassign_fast64", 14, 6),
-    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 122, 54),
+    at_most(TRACE, "gocc.hook_mapaccess2_fast64", 126, 57),
     at_most(TRACE, "gocc.exit0_mapaccess2_fast64", 14, 6),
-    at_most(TRACE, "gocc.hook_mapassign_fast64", 119, 54),
+    at_most(TRACE, "gocc.hook_mapassign_fast64", 123, 57),
     at_most(TRACE, "gocc.exit0_mapassign_fast64", 16, 7),
 ];
 

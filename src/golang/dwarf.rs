@@ -117,6 +117,7 @@ impl Fields {
             m_p: at("runtime.m", "p")?,
             m_procid: at("runtime.m", "procid")?,
             p_id: at("runtime.p", "id")?,
+            p_ticks: at("runtime.p", "schedtick")?,
             moduledata_bad: at("runtime.moduledata", "bad")?,
             moduledata_next: at("runtime.moduledata", "next")?,
             map_writing: at(map_struct, writing)?,

@@ -5,7 +5,7 @@
 //! Where the fields are declared, in Go's source tree:
 //!
 //! - `g_*`: src/runtime/runtime2.go, `type g struct`; `g_stack_*` also `type stack struct`
-//! - `m_*`, `p_id`: src/runtime/runtime2.go, `type m struct` and `type p struct`
+//! - `m_*`, `p_*`: src/runtime/runtime2.go, `type m struct` and `type p struct`
 //! - `moduledata_*` and [`ModuleOffsets`]: src/runtime/symtab.go, `type moduledata struct`
 //! - `map_*`, `iter_*` with [`MapImpl::Hmap`]: `type hmap struct` and `type hiter struct` in
 //!   src/runtime/map.go, from 1.24 on src/runtime/map_noswiss.go; the mask is its `hashWriting`

@@ -80,6 +80,9 @@ pub struct Layout {
     pub m_procid: u32,
     /// p.id (int32)
     pub p_id: u32,
+    /// p.schedtick, which counts the scheduler's turns; p.syscalltick, which counts system calls, lies behind it
+    /// (both uint32)
+    pub p_ticks: u32,
     /// moduledata.bad
     pub moduledata_bad: u32,
     /// moduledata.next

@@ -22,7 +22,8 @@ use crate::ring::layout::{
 use iced_x86::code_asm::*;
 use std::mem::{offset_of, size_of};
 
-/// A lane looks at the time-stamp counter once in this many records.
+/// A lane looks at the time-stamp counter once in this many records at least. It looks, too, when its P has been
+/// through the scheduler or a system call, since it may have rested there for long.
 const CLOCK_PERIOD: i32 = 32;
 
 impl Emitter<'_> {
@@ -331,7 +332,7 @@ impl OperationHook<'_> {
         self.store_type()
     }
 
-    /// R12 = the lane header of this P; leads away when there is none. R13 is clobbered.
+    /// R12 = the lane header of this P, R9 = its ticks; leads away when there is none. R13 is clobbered.
     fn find_lane(&mut self, no_p: CodeLabel, no_lane: CodeLabel) -> Result {
         let layout = self.emitter.layout;
         let addresses = self.emitter.addresses;
@@ -339,6 +340,7 @@ impl OperationHook<'_> {
         self.asm.code.mov(r12, qword_ptr(r12 + layout.m_p))?;
         self.asm.code.test(r12, r12)?;
         self.asm.code.je(no_p)?;
+        self.asm.code.mov(r9, qword_ptr(r12 + layout.p_ticks))?;
         self.asm.code.mov(r12d, dword_ptr(r12 + layout.p_id))?;
         self.asm.compare_with32(r12d, addresses.lane_count())?;
         self.asm.code.jae(no_lane)?;
@@ -486,8 +488,10 @@ impl OperationHook<'_> {
     fn trace_record(&mut self) -> Result {
         let mut no_p = self.asm.code.create_label();
         let mut no_lane = self.asm.code.create_label();
+        let mut look = self.asm.code.create_label();
         let mut own_clock = self.asm.code.create_label();
         let addresses = self.emitter.addresses;
+        let ticks = qword_ptr(r12 + offset_of!(LaneHeader, ticks));
         self.find_lane(no_p, no_lane)?;
         if self.operation.writes() {
             // Whether traced or sampled, R10 is still the mark.
@@ -503,10 +507,14 @@ impl OperationHook<'_> {
         self.asm
             .code
             .add(r10, qword_ptr(r12 + offset_of!(LaneHeader, base)))?;
+        self.asm.code.cmp(ticks, r9)?;
+        self.asm.code.jne(look)?;
         self.asm
             .code
             .test(r13d, (CLOCK_PERIOD - 1) * size_of::<Record>() as i32)?;
         self.asm.code.jne(own_clock)?;
+        self.asm.code.set_label(&mut look)?;
+        self.asm.code.mov(ticks, r9)?;
         self.look_at_the_clock()?;
         self.asm.code.set_label(&mut own_clock)?;
         self.asm

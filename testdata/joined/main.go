@@ -75,9 +75,6 @@ func (o *ordered) second(k int) {
 	o.names[k] = "second" //gocc:side assign ordered
 }
 
-// Not on a stack: operations on maps there are not recorded.
-var own = make(map[int]string)
-
 func runOrdered() {
 	o := &ordered{names: map[int]string{}}
 	reader, writer, err := os.Pipe()
@@ -98,10 +95,6 @@ func runOrdered() {
 	go func() {
 		defer done.Done()
 		reader.Read(make([]byte, 1))
-		// A record has the time at which its P last looked, which is every 32 records.
-		for k := 0; k < 40; k++ {
-			own[k] = "own"
-		}
 		for k := 0; k < rounds; k++ {
 			o.second(k)
 		}
