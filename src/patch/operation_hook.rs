@@ -413,9 +413,10 @@ impl OperationHook<'_> {
         asm.lea(r13, self.emitter.addresses.marks())?;
         let last = dword_ptr(r13 + rdx * 4 + (layout::LASTS_OFFSET - layout::MARKS_OFFSET));
         asm.code.mov(r9d, last)?;
-        asm.code.mov(last, r10d)?;
         asm.code.cmp(r9d, r10d)?;
         asm.code.je(nobody)?;
+        // Only then: words of other maps, which other threads use, lie in the same cache line.
+        asm.code.mov(last, r10d)?;
         // Some mark, whatever is written there: an offset of one. The first, where there was none yet, is one of
         // another map or as good as any.
         asm.code.sub(r9d, r13d)?;
