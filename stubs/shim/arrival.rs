@@ -241,7 +241,8 @@ unsafe fn has_waited_enough(arrival: &Arrival<'_>, opponent: &Opponent) -> bool 
             0
         };
         // A deadline further away than any that is set is rubbish.
-        deadline.saturating_sub(arrival.now) > wait || arrival.now >= deadline.saturating_add(patience)
+        deadline.saturating_sub(arrival.now) > wait
+            || arrival.now >= deadline.saturating_add(patience)
     }
 }
 

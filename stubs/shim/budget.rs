@@ -111,7 +111,15 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let share = own / 100 * percent;
         let credit = hold.saturating_mul(purpose.credit());
         let wanted = spent.saturating_add(ticks);
-        let covers = |share: u64| wanted <= credit.max(if purpose == Purpose::Explore { share / 2 } else { share });
+        let covers = |share: u64| {
+            wanted
+                <= credit.max(if purpose == Purpose::Explore {
+                    share / 2
+                } else {
+                    share
+                })
+        };
+        // What the hooks have cost takes counting: only where it can make a difference.
         percent != 0
             && covers(share)
             && covers(share - hook_ticks(arrival).min(share - share / HOLDS_AT_LEAST))

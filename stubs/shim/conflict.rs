@@ -7,7 +7,9 @@ use crate::config::Config;
 use crate::context::{copy_labels, copy_made};
 use crate::front::{Front, read_at};
 use crate::layout::{self, *};
-use crate::side::{Here, Inside, Other, fill_inside, fill_labels, fill_other, fill_self, is_inside};
+use crate::side::{
+    Here, Inside, Other, fill_inside, fill_labels, fill_other, fill_self, is_inside,
+};
 use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, Ordering, fence};
@@ -429,4 +431,3 @@ unsafe fn is_repeat(front: Front, here: &Here, other_pc: u32, map: u64, evidence
     }
     false
 }
-

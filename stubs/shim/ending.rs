@@ -95,7 +95,10 @@ unsafe fn report(arrival: &Arrival<'_>, conflict: *const Conflict, text: &mut Te
         text.push(b"\nMap at 0x");
         text.number((*conflict).map, 16);
         text.push(b", in process ");
-        text.number(read_volatile(&raw const (*arrival.front.header()).pid).into(), 10);
+        text.number(
+            read_volatile(&raw const (*arrival.front.header()).pid).into(),
+            10,
+        );
         text.push(b".\n");
         text.push(LINE);
     }

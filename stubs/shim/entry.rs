@@ -54,7 +54,7 @@ impl Entry {
         let entry = front.occupancy_of(map);
         // SAFETY: aligned, in the front.
         let lock = unsafe { AtomicU32::from_ptr(&raw mut (*entry).lock) };
-        if !(0..tries).any(|_| is_taken(lock)) {
+        if !(0..tries).any(|_| try_lock(lock)) {
             return None;
         }
         let locked = Entry(entry);
@@ -100,7 +100,8 @@ impl Entry {
     /// The front must be mapped.
     pub unsafe fn give_up(front: Front, map: u64) {
         // SAFETY: aligned, in the front.
-        unsafe { AtomicU32::from_ptr(&raw mut (*front.occupancy_of(map)).given_up) }.store(1, Ordering::Relaxed);
+        unsafe { AtomicU32::from_ptr(&raw mut (*front.occupancy_of(map)).given_up) }
+            .store(1, Ordering::Relaxed);
     }
 
     /// Somebody has given up waiting for the lock of a map's entry, which is still locked.
@@ -112,7 +113,8 @@ impl Entry {
         // SAFETY: aligned, in the front.
         unsafe {
             AtomicU32::from_ptr(&raw mut (*entry).given_up).load(Ordering::Relaxed) == 1
-                && AtomicU32::from_ptr(&raw mut (*entry).lock).load(Ordering::Relaxed) == ENTRY_LOCKED
+                && AtomicU32::from_ptr(&raw mut (*entry).lock).load(Ordering::Relaxed)
+                    == ENTRY_LOCKED
         }
     }
 
@@ -243,17 +245,17 @@ impl Entry {
     }
 }
 
-/// One try to lock; a moment passes when it fails.
-fn is_taken(lock: &AtomicU32) -> bool {
+/// Locks, if nobody else has; else a moment passes.
+fn try_lock(lock: &AtomicU32) -> bool {
     let found = lock.load(Ordering::Relaxed);
-    let is_taken = found != ENTRY_LOCKED
+    let is_locked = found != ENTRY_LOCKED
         && lock
             .compare_exchange(found, ENTRY_LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_ok();
-    if !is_taken {
+    if !is_locked {
         core::hint::spin_loop();
     }
-    is_taken
+    is_locked
 }
 
 impl Occupancy {
@@ -263,7 +265,8 @@ impl Occupancy {
     /// The front must be mapped, the entry locked.
     #[inline(never)]
     unsafe fn is_in_use(&self, front: Front) -> bool {
-        let inside = |goid: u64| goid != 0 && is_marked(front, goid, MARK_INSIDE, self.map, self.epoch);
+        let inside =
+            |goid: u64| goid != 0 && is_marked(front, goid, MARK_INSIDE, self.map, self.epoch);
         // SAFETY: the caller's.
         unsafe {
             inside(self.writer)
@@ -305,7 +308,9 @@ impl Arrival<'_> {
 fn is_marked(front: Front, goid: u64, state: u32, map: u64, epoch: u32) -> bool {
     let mark = front.mark_of(goid);
     // SAFETY: marks lie in the front, which is mapped when there are entries.
-    unsafe { says(mark, state, map, epoch) && read_volatile(&raw const (*mark).record.who) & GOID == goid }
+    unsafe {
+        says(mark, state, map, epoch) && read_volatile(&raw const (*mark).record.who) & GOID == goid
+    }
 }
 
 /// Some goroutine's mark says that it is inside.

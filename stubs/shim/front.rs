@@ -72,7 +72,6 @@ impl Front {
     }
 }
 
-
 /// What the gate and its epoch said at one moment.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Regime {

@@ -45,8 +45,8 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
             return false;
         };
         let trap = arrival.front.trap(index as usize);
-        let is_sprung =
-            read_volatile(&raw const (*trap).state) == state_word(TRAP_SPRUNG, arrival.regime.epoch);
+        let is_sprung = read_volatile(&raw const (*trap).state)
+            == state_word(TRAP_SPRUNG, arrival.regime.epoch);
         let deadline = read_volatile(&raw const (*arrival.mark).deadline);
         let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
         // A deadline further away than any that is set is rubbish: somebody wrote into the ring.
@@ -204,11 +204,7 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
             &raw mut (*trap).side,
         );
         (*trap).side.certainty = SIDE_HELD;
-        copy_labels(
-            arrival.config,
-            arrival.here.g,
-            &raw mut (*trap).labels,
-        );
+        copy_labels(arrival.config, arrival.here.g, &raw mut (*trap).labels);
         wait_at_the_door(arrival, ticks, index + 1);
         note_done(arrival, HELD_NOTED);
         let set = state_word(TRAP_SET, epoch);
@@ -235,7 +231,9 @@ pub unsafe fn is_set(front: Front, number: u32, map: u64, epoch: u32) -> bool {
     // SAFETY: traps lie in the front.
     unsafe {
         let state = read_volatile(&raw const (*trap).state);
-        let is_there = [TRAP_SET, TRAP_SPRUNG].map(|word| state_word(word, epoch)).contains(&state);
+        let is_there = [TRAP_SET, TRAP_SPRUNG]
+            .map(|word| state_word(word, epoch))
+            .contains(&state);
         is_there && read_volatile(&raw const (*trap).map) == map
     }
 }

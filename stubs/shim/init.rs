@@ -5,8 +5,8 @@
 use crate::config::{Config, PATH_LEN};
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::layout::{
-    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header,
-    LANE_HEADERS_OFFSET, LaneHeader, MAGIC, MAX_LANES,
+    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET,
+    LaneHeader, MAGIC, MAX_LANES,
 };
 use crate::suspects;
 use crate::sys;

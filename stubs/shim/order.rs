@@ -72,7 +72,9 @@ pub unsafe fn remember(arrival: &Arrival<'_>, start: u64) {
     // SAFETY: the front is mapped.
     unsafe {
         let next = AtomicU32::from_ptr(&raw mut (*arrival.front.control()).ended);
-        let ended = arrival.front.ended(next.fetch_add(1, Ordering::Relaxed) as usize);
+        let ended = arrival
+            .front
+            .ended(next.fetch_add(1, Ordering::Relaxed) as usize);
         write_volatile(&raw mut (*ended).goid, 0);
         write_volatile(&raw mut (*ended).start, start);
         write_volatile(&raw mut (*ended).end, arrival.now);

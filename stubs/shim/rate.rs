@@ -11,7 +11,9 @@
 
 use crate::config::Config;
 use crate::front::Front;
-use crate::layout::{Control, LaneHeader, THREAD_BATCH, THREAD_BATCH_BEGUN, THREAD_MARK, THREAD_SLOT};
+use crate::layout::{
+    Control, LaneHeader, THREAD_BATCH, THREAD_BATCH_BEGUN, THREAD_MARK, THREAD_SLOT,
+};
 use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

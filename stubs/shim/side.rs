@@ -176,7 +176,11 @@ pub unsafe fn fill_other(config: &Config, other: Other, map: u64, side: *mut Sid
 unsafe fn extend(config: &Config, mark: *mut Mark, seen: &Seen, map: u64, side: *mut Side) -> bool {
     // SAFETY: the caller's.
     unsafe {
-        let (g, goid, marked) = (seen.g, (*side).goid, ((*side).depth as usize).min(RECORD_PCS));
+        let (g, goid, marked) = (
+            seen.g,
+            (*side).goid,
+            ((*side).depth as usize).min(RECORD_PCS),
+        );
         let pcs = (&raw mut (*side).pcs).cast::<u32>();
         pcs.add(WALKED_PCS).copy_from_nonoverlapping(pcs, marked);
         (*side).truncated = 1;
@@ -205,7 +209,10 @@ unsafe fn extend(config: &Config, mark: *mut Mark, seen: &Seen, map: u64, side: 
 #[inline(always)]
 fn is_g_of(config: &Config, g: u64, goid: u64) -> bool {
     // SAFETY: its fields can be read.
-    g != 0 && g.is_multiple_of(8) && has_fields(config, g) && unsafe { read_at(g, config.g_goid) } == goid
+    g != 0
+        && g.is_multiple_of(8)
+        && has_fields(config, g)
+        && unsafe { read_at(g, config.g_goid) } == goid
 }
 
 /// The fields of a g can be read. Apart, for its few registers: it runs on a goroutine's stack.
@@ -279,8 +286,8 @@ impl Inside {
             fence(Ordering::Acquire);
             // An operation that began in another mode leaves the sequence as it is. Since the mode changed it is
             // its goroutine's only one, so that what it changes shows in a second look.
-            let is_one = seen.is_what_it_says()
-                && read_volatile(&raw const (*mark).sequence) == sequence;
+            let is_one =
+                seen.is_what_it_says() && read_volatile(&raw const (*mark).sequence) == sequence;
             let is_on_map = seen.record().map == map;
             (was_inside && is_still_inside && is_one && is_on_map).then_some(seen)
         }
@@ -292,8 +299,10 @@ impl Inside {
         // SAFETY: the caller's.
         unsafe {
             let words = self.words.iter().enumerate();
-            let mut words = words.map(|(at, word)| *word == read_volatile(self.mark.cast::<u64>().add(at)));
-            words.all(|is_same| is_same) && read_volatile(&raw const (*self.mark).depth) == self.depth
+            let mut words =
+                words.map(|(at, word)| *word == read_volatile(self.mark.cast::<u64>().add(at)));
+            words.all(|is_same| is_same)
+                && read_volatile(&raw const (*self.mark).depth) == self.depth
         }
     }
 

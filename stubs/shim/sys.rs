@@ -286,8 +286,14 @@ pub fn abort() {
     let set = [1u64 << (SIGABRT - 1)];
     // SAFETY: `default` has struct sigaction's layout (SIG_DFL is 0), `set` sigset_t's.
     unsafe {
-        let _ = syscall(RT_SIGACTION, [SIGABRT, default.as_ptr() as usize, 0, SET, 0, 0]);
-        let _ = syscall(RT_SIGPROCMASK, [SIG_UNBLOCK, set.as_ptr() as usize, 0, SET, 0, 0]);
+        let _ = syscall(
+            RT_SIGACTION,
+            [SIGABRT, default.as_ptr() as usize, 0, SET, 0, 0],
+        );
+        let _ = syscall(
+            RT_SIGPROCMASK,
+            [SIG_UNBLOCK, set.as_ptr() as usize, 0, SET, 0, 0],
+        );
         let thread = syscall(GETTID, [0; 6]).unwrap_or(0);
         let _ = syscall(TGKILL, [pid() as usize, thread, SIGABRT, 0, 0, 0]);
     }
