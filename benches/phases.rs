@@ -123,22 +123,24 @@ fn operations(ring: &Path) -> u64 {
     stats.operations.iter().map(|function| function.count).sum()
 }
 
-#[divan::bench(sample_count = 20)]
-fn ingest(bencher: Bencher) {
+/// Reads such a ring again and again.
+fn read<T>(bencher: Bencher, reading: impl Fn(Vec<Ring>) -> T + Sync) {
     let place = must(tempfile::tempdir());
     let ring = traced(place.path());
     bencher
         .counter(ItemsCount::new(operations(&ring)))
-        .with_inputs(|| must(Ring::open(&ring)))
-        .bench_values(|ring| must(analyze(vec![ring], &Options::default())));
+        .with_inputs(|| vec![must(Ring::open(&ring))])
+        .bench_values(reading);
+}
+
+#[divan::bench(sample_count = 20)]
+fn ingest(bencher: Bencher) {
+    read(bencher, |rings| must(analyze(rings, &Options::default())));
 }
 
 #[divan::bench(sample_count = 20)]
 fn count(bencher: Bencher) {
-    let place = must(tempfile::tempdir());
-    let ring = traced(place.path());
-    bencher
-        .counter(ItemsCount::new(operations(&ring)))
-        .with_inputs(|| must(Ring::open(&ring)))
-        .bench_values(|ring| must(statistics(vec![ring], &Options::default())));
+    read(bencher, |rings| {
+        must(statistics(rings, &Options::default()))
+    });
 }

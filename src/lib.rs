@@ -21,11 +21,14 @@
 //! 7. [`config`] reads `gocc.toml` and says what becomes of findings.
 //! 8. [`scan`] finds the same mistakes in Go source, for the same findings model.
 //! 9. [`cli`] is the command line of the two executables, `gocc-patch` and `gocc`.
+//!
+//! [`identity`] tells contents, files and builds of gocc apart, for all of them.
 
 pub mod analyze;
 pub mod cli;
 pub mod config;
 pub mod golang;
+pub mod identity;
 pub mod image;
 pub mod patch;
 pub mod probe;

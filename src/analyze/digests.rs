@@ -1,11 +1,10 @@
 //! Integrity: what a report was made of, and whether it still says the same.
 
 use super::model::{Analysis, Finding, RingSummary};
-use crate::patch::note;
-use sha2::{Digest, Sha256};
+use crate::identity;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Puts the digests of rings and of the executables behind them into an analysis. The ring of a process that still
@@ -25,16 +24,7 @@ pub fn add_digests(analysis: &mut Analysis) {
 }
 
 fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(note::hex(&hasher.finalize()));
-        }
-        hasher.update(buffer.get(..count).unwrap_or_default());
-    }
+    identity::sha256_of(File::open(path)?)
 }
 
 /// How a report differs from what rings and executables say now.

@@ -2,6 +2,7 @@
 
 use super::symbols::Symbolizer;
 use crate::golang::{GoBinary, GoError};
+use crate::identity::hex;
 use crate::image::{Image, ImageError};
 use crate::patch::note;
 use crate::ring::{Ring, RingError};
@@ -225,11 +226,7 @@ fn load<'i>(image: &'i Image, exe: &Path, ring: &Ring) -> Result<GoBinary<'i>, A
         .map(|note| note.input_sha256)
         .filter(|found| *found != expected)
     {
-        Some(found) => Err(other(
-            "input's SHA-256",
-            note::hex(&found),
-            note::hex(&expected),
-        )),
+        Some(found) => Err(other("input's SHA-256", hex(&found), hex(&expected))),
         None => Ok(binary),
     }
 }

@@ -13,7 +13,7 @@ use super::stacks::{Counted, Stacks};
 use super::stream::Stream;
 use super::suspects::{Naming, Suspects};
 use super::symbols::Symbolizer;
-use crate::patch::note;
+use crate::identity::hex;
 use crate::profile::Overlay;
 use crate::ring::layout::Conflict;
 use crate::ring::{Conflicts, Ring, RingError};
@@ -152,7 +152,7 @@ fn summary_of(ring: &Ring, source: &Source) -> RingSummary {
         started_unix_ns: header.realtime_ns,
         executable: ring.exe_path(),
         build_id: ring.build_id(),
-        input_sha256: note::hex(&header.input_sha256),
+        input_sha256: hex(&header.input_sha256),
         ring_sha256: None,
         symbols_sha256: None,
         symbols,

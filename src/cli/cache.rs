@@ -10,25 +10,15 @@
 mod prune;
 
 use super::progress::Progress;
+use crate::identity::{self, hex};
 use crate::image::Image;
 use crate::patch::{Mode, PatchRequest, patch_file};
 use anyhow::{Context, anyhow};
 use prune::InUse;
-use sha2::{Digest, Sha256};
-use std::fs::{self, File, Metadata};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-/// Something that changes whenever patching may give other bytes: version and identity of gocc.
-fn gocc_identity() -> anyhow::Result<String> {
-    let own = fs::metadata("/proc/self/exe").context("cannot look at gocc's own executable")?;
-    Ok(format!(
-        "gocc {} {}",
-        env!("CARGO_PKG_VERSION"),
-        identity(&own)
-    ))
-}
 
 /// The patched version of an executable, from the cache or made now; itself when it is patched.
 ///
@@ -51,7 +41,9 @@ pub fn patched(program: &Path) -> anyhow::Result<PathBuf> {
 fn cached(program: &Path, root: &Path) -> anyhow::Result<(PathBuf, bool)> {
     let in_use = InUse::new(root);
     let content = content_of(program, root, &in_use)?;
-    let key = digest_of(format!("{content} {}", gocc_identity()?).as_bytes());
+    let own = identity::of_gocc().context("cannot look at gocc's own executable")?;
+    // Patching may give other bytes whenever gocc is another one.
+    let key = digest_of(&format!("{content} {own}"));
     let name = program
         .file_name()
         .ok_or_else(|| anyhow!("{} has no file name", program.display()))?;
@@ -80,40 +72,17 @@ fn cached(program: &Path, root: &Path) -> anyhow::Result<(PathBuf, bool)> {
 fn content_of(program: &Path, root: &Path, in_use: &InUse) -> anyhow::Result<String> {
     let cannot = || format!("cannot read {}", program.display());
     let file = File::open(program).with_context(cannot)?;
-    let identity = identity(&file.metadata().with_context(cannot)?);
-    let seen = root.join("seen").join(digest_of(identity.as_bytes()));
+    let identity = identity::of_file(&file.metadata().with_context(cannot)?);
+    let seen = root.join("seen").join(digest_of(&identity));
     let known = fs::read_to_string(&seen).ok();
     if let Some(content) = known.filter(|text| text.len() == 64) {
         in_use.touch(&seen);
         return Ok(content);
     }
     let _progress = Progress::start(format!("reading {}", program.display()));
-    let content = hash(file).with_context(cannot)?;
+    let content = identity::sha256_of(file).with_context(cannot)?;
     write_whole(&seen, content.as_bytes())?;
     Ok(content)
-}
-
-fn hash(mut file: File) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(buffer.get(..count).unwrap_or_default());
-    }
-}
-
-/// What changes when a file does.
-fn identity(file: &Metadata) -> String {
-    let times = (
-        file.mtime(),
-        file.mtime_nsec(),
-        file.ctime(),
-        file.ctime_nsec(),
-    );
-    format!("{} {} {} {times:?}", file.dev(), file.ino(), file.size())
 }
 
 fn root() -> anyhow::Result<PathBuf> {
@@ -191,10 +160,6 @@ pub fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-fn digest_of(text: &[u8]) -> String {
-    hex(&Sha256::digest(text))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest_of(text: &str) -> String {
+    hex(&identity::sha256(text.as_bytes()))
 }

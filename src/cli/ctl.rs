@@ -195,9 +195,7 @@ impl LiveFront {
         }
         Ok(())
     }
-}
 
-impl LiveFront {
     /// Counts of operations that were begun under a longer sampling period end with this one. The program counts
     /// down without atomic operations, which may undo a store: so it is looked at again.
     fn shorten_counts(&self, lanes: u32, period: u32) {

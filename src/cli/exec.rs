@@ -1,5 +1,5 @@
 use super::config::{ConfigArgs, tell_expired};
-use super::focus::Focus;
+use super::focus::{Focus, FocusArgs};
 use super::runner::{self, RingDir, Run, Settings};
 use super::suspects::Suspects;
 use super::{EXIT_FINDINGS, cache, output, signals, stop};
@@ -48,17 +48,8 @@ pub struct ExecArgs {
     /// It holds the places that came close to a conflict in earlier runs. They outlive rebuilds.
     #[arg(long, value_name = "FILE")]
     suspects: Option<PathBuf>,
-    /// Hunt first where gocc scan finds mistakes
-    ///
-    /// In this tree (default: .), or in the JSON report that it wrote. The mode is hunt then.
-    #[arg(
-        long,
-        value_name = "PATH",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "."
-    )]
-    focus: Option<PathBuf>,
+    #[command(flatten)]
+    focus: FocusArgs,
     /// Hunt: the same number makes the same choices
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
@@ -109,7 +100,7 @@ pub fn run(args: ExecArgs) -> anyhow::Result<ExitCode> {
         make_directory(directory)?;
     }
     let plan = Plan::new(&args, &config)?;
-    let focus = args.focus.as_deref().map(Focus::of).transpose()?;
+    let focus = args.focus.focus.as_deref().map(Focus::of).transpose()?;
     let program = resolve(name)?;
     let executable = cache::patched(&program)?;
     let dir = args.dir.clone();
@@ -232,11 +223,9 @@ impl Plan {
         let of_file = of_file.or(stops.then_some(config.stopping_mode()));
         // The variable goes before the file, and gets through to the program by itself.
         let of_file = of_file.filter(|_| of_environment.is_none());
-        let focused = args.focus.as_ref().map(|_| Mode::Hunt);
-        let mode = args.mode.or(focused).or(of_file);
-        if focused.is_some() && mode != focused {
-            bail!("--focus is for mode hunt (leave --mode out)");
-        }
+        args.focus.check(args.mode)?;
+        let focused = args.focus.focus.is_some();
+        let mode = args.mode.or(focused.then_some(Mode::Hunt)).or(of_file);
         let hunts = match mode {
             Some(mode) => mode == Mode::Hunt,
             None => of_environment.as_deref() == Some(Mode::Hunt.name()),
@@ -255,7 +244,7 @@ impl Plan {
             defaults: pairs
                 .map(|(key, setting)| (*key, setting.value.clone()))
                 .collect(),
-            focused: focused.is_some(),
+            focused,
         })
     }
 

@@ -2,11 +2,40 @@
 
 use super::suspects::Suspects;
 use super::{output, scanned};
-use crate::analyze::model::{Finding, StackFrame};
+use crate::analyze::model::Finding;
 use crate::golang::Frame;
+use crate::patch::Mode;
 use crate::scan::tree::{Tree, TreeLine};
+use anyhow::bail;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Hunting where the scanner suspects something.
+#[derive(clap::Args)]
+pub struct FocusArgs {
+    /// Hunt first where gocc scan finds mistakes
+    ///
+    /// In this tree (default: .), or in the JSON report that it wrote. The mode is hunt then.
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "."
+    )]
+    pub focus: Option<PathBuf>,
+}
+
+impl FocusArgs {
+    /// # Errors
+    /// When another mode is asked for.
+    pub fn check(&self, mode: Option<Mode>) -> anyhow::Result<()> {
+        if self.focus.is_some() && mode.is_some_and(|mode| mode != Mode::Hunt) {
+            bail!("--focus is for mode hunt (leave --mode out)");
+        }
+        Ok(())
+    }
+}
 
 /// The places of a scan's findings.
 pub struct Focus {
@@ -32,15 +61,8 @@ impl Focus {
 
     /// Where the scanner suspects something, if a call with these frames (innermost first) is there.
     pub fn place(&self, frames: &[Frame]) -> Option<TreeLine> {
-        let line_of = |frame: &Frame| {
-            self.tree.line_of(&StackFrame {
-                function: frame.function.clone(),
-                file: frame.file.clone(),
-                line: frame.line,
-                inlined: false,
-                runtime: false,
-            })
-        };
+        let tree = &self.tree;
+        let line_of = |frame: &Frame| tree.line_at(&frame.function, &frame.file, frame.line);
         frames
             .iter()
             .find_map(line_of)

@@ -1,9 +1,8 @@
 use super::cache::ScanCache;
 use super::config::{ConfigArgs, exit_code_of};
-use super::output;
-use super::progress::Progress;
 use super::report::deliver;
-use crate::analyze::model::{Analysis, Confidence, SourceSummary};
+use super::{output, scanned};
+use crate::analyze::model::Confidence;
 use crate::report::{self, Format, ReportOptions};
 use crate::scan::rules::{RULES, Rule};
 use crate::scan::{self, ScanOptions, Scanned};
@@ -99,17 +98,10 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         return super::fix::run(&options(&args), args.fix);
     }
     let policy = args.config.load()?.policy()?;
-    let scanned = scanned(&args)?;
+    let cache = (!args.no_cache).then(ScanCache::open).flatten();
+    let scanned = scanned::scan(options(&args), cache)?;
     let remark = remark(&scanned);
-    let source = SourceSummary {
-        files: scanned.files as u64,
-        lines: scanned.lines,
-    };
-    let mut analysis = Analysis {
-        findings: scanned.findings,
-        source: Some(source),
-        ..Analysis::default()
-    };
+    let mut analysis = scanned.into_analysis();
     let verdict = policy.judge(&mut analysis);
     let options = ReportOptions {
         suspects: true,
@@ -122,23 +114,6 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
     deliver(&report, args.format, args.output.as_deref())?;
     output::note_line(&remark);
     Ok(exit_code_of(&verdict))
-}
-
-/// Scans with the help of what earlier scans have learned.
-fn scanned(args: &ScanArgs) -> anyhow::Result<Scanned> {
-    let cache = (!args.no_cache).then(ScanCache::open).flatten();
-    let options = ScanOptions {
-        cache: cache.as_ref().map(|cache| cache.root().to_owned()),
-        ..options(args)
-    };
-    let scanned = {
-        let _progress = Progress::start("scanning");
-        scan::scan(&options)?
-    };
-    if let Some(cache) = cache {
-        cache.close();
-    }
-    Ok(scanned)
 }
 
 fn options(args: &ScanArgs) -> ScanOptions {

@@ -3,10 +3,10 @@
 use super::cache::ScanCache;
 use super::output;
 use super::progress::Progress;
-use crate::analyze::model::{Analysis, Confidence, SourceSummary};
+use crate::analyze::model::{Analysis, Confidence};
 use crate::report::json;
 use crate::scan::tree::Tree;
-use crate::scan::{self, ScanOptions, Scanned};
+use crate::scan::{self, ScanError, ScanOptions, Scanned};
 use anyhow::{Context, bail};
 use std::path::Path;
 
@@ -24,14 +24,27 @@ pub fn of(path: &Path, remember: bool) -> anyhow::Result<Scanned> {
 }
 
 fn of_tree(path: &Path, remember: bool) -> anyhow::Result<Scanned> {
-    let _progress = Progress::start("scanning");
-    let cache = ScanCache::open();
-    let scanned = scan::scan(&ScanOptions {
+    // A hint that was seen to be true is none any more.
+    let options = ScanOptions {
         remember,
-        cache: cache.as_ref().map(|cache| cache.root().to_owned()),
-        // A hint that was seen to be true is none any more.
         ..ScanOptions::of_tree(path, Confidence::Low)
-    })?;
+    };
+    Ok(scan(options, ScanCache::open())?)
+}
+
+/// Scans with the help of what earlier scans have learned, if that is kept anywhere.
+///
+/// # Errors
+/// As [`scan::scan`].
+pub fn scan(options: ScanOptions, cache: Option<ScanCache>) -> Result<Scanned, ScanError> {
+    let options = ScanOptions {
+        cache: cache.as_ref().map(|cache| cache.root().to_owned()),
+        ..options
+    };
+    let scanned = {
+        let _progress = Progress::start("scanning");
+        scan::scan(&options)?
+    };
     if let Some(cache) = cache {
         cache.close();
     }
@@ -65,15 +78,7 @@ fn of_report(path: &Path) -> anyhow::Result<Scanned> {
 /// # Errors
 /// When the file cannot be written.
 pub fn leave(scanned: Scanned, file: &Path) -> anyhow::Result<()> {
-    let analysis = Analysis {
-        source: Some(SourceSummary {
-            files: scanned.files as u64,
-            lines: scanned.lines,
-        }),
-        findings: scanned.findings,
-        ..Analysis::default()
-    };
     let mut text = Vec::new();
-    json::write(&analysis, &mut text)?;
+    json::write(&scanned.into_analysis(), &mut text)?;
     output::to_file_as_is(file, &text)
 }

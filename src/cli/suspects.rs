@@ -22,6 +22,7 @@ use super::focus::Focus;
 use super::output;
 use crate::analyze::Hunted;
 use crate::golang::{Func, GoBinary};
+use crate::identity::hex;
 use crate::image::{Image, Vaddr};
 use crate::patch::{note, shim_config};
 use crate::probe;
@@ -181,7 +182,7 @@ impl Suspects {
         let Some((program, mut contents)) = read(&self.path)? else {
             return Ok((Contents::default(), true));
         };
-        if program == note::hex(&self.program) {
+        if program == hex(&self.program) {
             return Ok((contents, true));
         }
         let binary = GoBinary::parse_for_symbols(&self.image)?;
@@ -190,7 +191,7 @@ impl Suspects {
     }
 
     fn store(&self, contents: &Contents) -> anyhow::Result<()> {
-        let text = contents.to_text(&note::hex(&self.program));
+        let text = contents.to_text(&hex(&self.program));
         output::to_file_as_is(&self.path, text.as_bytes())
     }
 }

@@ -1,5 +1,6 @@
 use super::config::{ConfigArgs, exit_code_of};
 use super::exec::{exit_as, render};
+use super::focus::FocusArgs;
 use super::merge::merge;
 use super::signals::Forwarder;
 use super::{output, scanned};
@@ -28,17 +29,8 @@ pub struct TestArgs {
     /// Run each until its first finding, at most so often
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
-    /// Hunt first where gocc scan finds mistakes
-    ///
-    /// In this tree (default: .), or in the JSON report that it wrote. The mode is hunt then.
-    #[arg(
-        long,
-        value_name = "PATH",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "."
-    )]
-    focus: Option<PathBuf>,
+    #[command(flatten)]
+    focus: FocusArgs,
     /// Write the report to this file too
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -63,7 +55,7 @@ pub fn run(args: TestArgs) -> anyhow::Result<ExitCode> {
     args.check()?;
     let policy = args.config.load()?.policy()?;
     let place = Place::new()?;
-    if let Some(path) = &args.focus {
+    if let Some(path) = &args.focus.focus {
         scanned::leave(scanned::of(path, false)?, &place.findings)?;
     }
     let status = go_test(&args, &place)?;
@@ -121,9 +113,7 @@ impl TestArgs {
                 "gocc test gives go test an -exec of its own (use go test -exec with gocc exec in it)"
             );
         }
-        if self.focus.is_some() && self.mode.is_some_and(|mode| mode != Mode::Hunt) {
-            bail!("--focus is for mode hunt (leave --mode out)");
-        }
+        self.focus.check(self.mode)?;
         if flags.any(|argument| *argument == "-c" || *argument == "--c") {
             bail!("with -c nothing is run (use go test -c, then gocc exec -- ./PACKAGE.test)");
         }
@@ -171,7 +161,7 @@ impl TestArgs {
         // Test binaries run in the directories of their packages.
         let config = self.config.config.as_deref().map(std::path::absolute);
         option("--config", config.transpose()?.map(PathBuf::into_os_string));
-        if self.focus.is_some() {
+        if self.focus.focus.is_some() {
             let mut word = OsString::from("--focus=");
             word.push(&place.findings);
             words.push(word);

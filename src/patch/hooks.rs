@@ -24,8 +24,8 @@ pub struct Emitter<'a> {
     pub layout: &'a Layout,
     /// Where injected things lie.
     pub addresses: &'a Addresses,
-    /// Each thread has a word of its own, `THREAD_SLOT`.
-    pub has_thread_slots: bool,
+    /// Threads have words of their own, `THREAD_*`.
+    pub has_thread_words: bool,
 }
 
 pub(super) type Result<T = ()> = std::result::Result<T, IcedError>;

@@ -17,6 +17,7 @@
 
 use super::elf_out::{HeaderError, Headers, PT_NOTE, SHT_NOTE, align_up, section_bytes, slice};
 use super::plan::{Edit, NewSegment, PatchPlan, Provenance, SiteOutcome};
+use crate::identity::hex;
 use crate::image::{FileOffset, Image};
 use serde::{Deserialize, Serialize};
 
@@ -294,15 +295,6 @@ impl Note {
         }
         Ok(ranges)
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
-    digits.map(char::from).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -25,6 +25,8 @@ use std::mem::{offset_of, size_of};
 /// A lane looks at the time-stamp counter once in this many records at least. It looks, too, when its P has been
 /// through the scheduler or a system call, since it may have rested there for long.
 const CLOCK_PERIOD: i32 = 32;
+/// Where a mark has the frame pointer that it was left with; see [`Record::seed`].
+const MARK_FRAME: usize = offset_of!(Record, seed);
 
 impl Emitter<'_> {
     /// The entry hook of a map operation. `mark_frames` are kept in a mark above the innermost one; while its
@@ -90,7 +92,7 @@ impl OperationHook<'_> {
         self.asm.code.set_label(&mut observed)?;
         if self.operation.writes() {
             let mut anew = self.asm.code.create_label();
-            if self.emitter.has_thread_slots {
+            if self.emitter.has_thread_words {
                 self.mark_again(anew)?;
                 self.asm.code.set_label(&mut anew)?;
             }
@@ -191,7 +193,7 @@ impl OperationHook<'_> {
         asm.cmp(qword_ptr(r10 + offset_of!(Record, map)), r11)?;
         asm.jne(anew)?;
         // The same frame of the same goroutine is as deep as it was, and where one can be.
-        asm.cmp(dword_ptr(r10 + offset_of!(Record, seed)), ebp)?;
+        asm.cmp(dword_ptr(r10 + MARK_FRAME), ebp)?;
         asm.jne(other_frame)?;
         asm.set_label(&mut same_frame)?;
         self.collect_again(anew)?;
@@ -208,20 +210,19 @@ impl OperationHook<'_> {
         asm.set_label(&mut other_frame)?;
         asm.cmp(rbp, rsp)?;
         asm.jbe(anew)?;
-        asm.mov(r8, qword_ptr(r14 + layout.g_stack_hi))?;
-        asm.sub(r8, 16)?;
+        self.emitter.load_highest_frame(&mut self.asm)?;
+        let asm = &mut self.asm.code;
         asm.sub(r8, rbp)?;
         asm.jb(anew)?;
         asm.mov(state, layout::MARK_CHANGING)?;
         asm.mov(dword_ptr(r10 + offset_of!(Mark, depth)), r8d)?;
-        asm.mov(dword_ptr(r10 + offset_of!(Record, seed)), ebp)?;
+        asm.mov(dword_ptr(r10 + MARK_FRAME), ebp)?;
         asm.jmp(same_frame)
     }
 
     /// XMM0 = four return addresses; those that this hook's marks do not keep are zero. The first frame is known
     /// to be where one can be, the others are looked at.
     fn collect_again(&mut self, anew: CodeLabel) -> Result {
-        let layout = self.emitter.layout;
         let asm = &mut self.asm.code;
         asm.movd(xmm0, dword_ptr(rsp))?;
         asm.movd(xmm1, dword_ptr(rbp + 8))?;
@@ -229,8 +230,8 @@ impl OperationHook<'_> {
         if self.mark_frames == 1 {
             return Ok(());
         }
-        asm.mov(r8, qword_ptr(r14 + layout.g_stack_hi))?;
-        asm.sub(r8, 16)?;
+        self.emitter.load_highest_frame(&mut self.asm)?;
+        let asm = &mut self.asm.code;
         for (before, frame, to) in [(rbp, r9, xmm1), (r9, rdx, xmm2)] {
             asm.mov(frame, qword_ptr(before))?;
             asm.cmp(frame, before)?;
@@ -291,7 +292,7 @@ impl OperationHook<'_> {
     /// What [`Self::mark_again`] will compare its frame with. Where no frame was found, and in trace mode, which
     /// does not ask, that is the mark's own address, where no frame is.
     fn store_frame(&mut self, is_traced: bool) -> Result {
-        let frame = dword_ptr(r10 + offset_of!(Record, seed));
+        let frame = dword_ptr(r10 + MARK_FRAME);
         let asm = &mut self.asm.code;
         if is_traced {
             return asm.mov(frame, r10d);
@@ -357,7 +358,7 @@ impl OperationHook<'_> {
         let mut no_lane = self.asm.code.create_label();
         let slot = dword_ptr(THREAD_SLOT).fs();
         let countdown = dword_ptr(r12 + offset_of!(LaneHeader, countdown));
-        let (writes, in_thread) = (self.operation.writes(), self.emitter.has_thread_slots);
+        let (writes, in_thread) = (self.operation.writes(), self.emitter.has_thread_words);
         if in_thread && !writes {
             self.asm.code.dec(slot)?;
             self.asm.code.jg(self.back)?;
@@ -386,7 +387,7 @@ impl OperationHook<'_> {
 
     /// Calls `gocc_sampled`, and goes on only when the operation is to be recorded; R10 and R11 survive.
     fn ask_whether_sampled(&mut self) -> Result {
-        let in_thread = i32::from(self.emitter.has_thread_slots);
+        let in_thread = i32::from(self.emitter.has_thread_words);
         self.asm.code.mov(rsi, r12)?;
         self.asm.code.mov(edx, in_thread)?;
         self.emitter.call_shim_keeping(

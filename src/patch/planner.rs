@@ -92,7 +92,7 @@ pub fn plan(go: &GoBinary<'_>, options: &PlanOptions) -> Result<PatchPlan, PlanE
     let emitter = Emitter {
         layout: &go.layout,
         addresses: &addresses,
-        has_thread_slots: !uses_cgo(go, &functions),
+        has_thread_words: !uses_cgo(go, &functions),
     };
     let mut code = InjectedCode::new(code_start(base), &shim);
     let entry = code.add("gocc.entry", |at| {

@@ -2,6 +2,7 @@
 
 use super::note::{self, Note, NoteError};
 use super::write_file::{FileError, Pending};
+use crate::identity::hex;
 use crate::image::{FileOffset, Image};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub fn unpatch(patched: &Image, output: &Path) -> Result<Note, UnpatchError> {
     let changed = |why| UnpatchError::Changed {
         path: path(),
         why,
-        sha256: note::hex(&note.input_sha256),
+        sha256: hex(&note.input_sha256),
     };
 
     let size = usize::try_from(note.input_size).ok();

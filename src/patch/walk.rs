@@ -17,6 +17,12 @@ pub(super) struct ShortStack {
 }
 
 impl Emitter<'_> {
+    /// R8 = the highest place that a frame can have: frame pointer and return address take 16 bytes.
+    pub(super) fn load_highest_frame(&self, asm: &mut Assembler) -> Result {
+        asm.code.mov(r8, qword_ptr(r14 + self.layout.g_stack_hi))?;
+        asm.code.sub(r8, 16)
+    }
+
     /// Follows the frame pointers, unrolled; the list of return addresses ends with a zero when it is
     /// not full. Frames must ascend and lie inside the goroutine's stack.
     ///
@@ -25,8 +31,7 @@ impl Emitter<'_> {
         let pc_at = |index: usize| offset_of!(Record, pcs) + 4 * index;
         let mut short = Vec::new();
         let mut after = asm.code.create_label();
-        asm.code.mov(r8, qword_ptr(r14 + self.layout.g_stack_hi))?;
-        asm.code.sub(r8, 16)?;
+        self.load_highest_frame(asm)?;
         for index in 1..=frames {
             // The two registers take turns: one is the frame, the other the one before.
             let (before, frame, next) = match index {
@@ -85,8 +90,7 @@ impl Emitter<'_> {
         ];
         let mut ends = Vec::new();
         let mut after = asm.code.create_label();
-        asm.code.mov(r8, qword_ptr(r14 + self.layout.g_stack_hi))?;
-        asm.code.sub(r8, 16)?;
+        self.load_highest_frame(asm)?;
         asm.code.movd(xmm0, dword_ptr(rsp))?;
         for (index, (before, frame, to)) in frames.into_iter().enumerate() {
             let end = asm.code.create_label();

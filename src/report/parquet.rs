@@ -10,6 +10,7 @@ use super::wording::{grade_name, place};
 use crate::analyze::frames;
 use crate::analyze::model::{Analysis, Finding, Goroutine, RingSummary, Side, StackFrame};
 use crate::analyze::{Event, EventSink};
+use crate::identity::hex;
 use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use std::collections::HashMap;
@@ -175,10 +176,6 @@ fn folded(stack: &[StackFrame]) -> String {
     let shown = stack.iter().rev().filter(|frame| !frame.runtime);
     let names: Vec<&str> = shown.map(|frame| frame.function.as_str()).collect();
     names.join(";")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn to_io(error: ParquetError) -> io::Error {

@@ -1,8 +1,8 @@
 //! Findings of the scanner as text: the two goroutines as in the other findings, and the argument.
 
 use super::ReportOptions;
-use super::text::{Counted, FAINT, HEADING, RULE, SUSPICION, write_frames};
-use super::wording::{capitalised, confidence_name, joined_line, severity_name};
+use super::text::{FAINT, HEADING, RULE, SUSPICION, write_frames};
+use super::wording::{Counted, capitalised, confidence_name, joined_line, severity_name};
 use crate::analyze::model::{Finding, ScanArgument, ScanSide, Side, SourceSummary};
 use std::io::{self, Write};
 

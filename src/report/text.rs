@@ -3,8 +3,8 @@
 use super::ReportOptions;
 use super::source_text;
 use super::wording::{
-    capitalised, deed, grade_name, heat_line, joined_line, labels_line, making_line, name_of,
-    sentence, side_note, suspicion_line,
+    Counted, capitalised, deed, grade_name, heat_line, joined_line, labels_line, making_line,
+    name_of, sentence, side_note, suspicion_line,
 };
 use crate::analyze::model::{
     Analysis, EvidenceKind, Finding, Goroutine, Grade, Losses, MapIdentity, Side, StackFrame,
@@ -340,20 +340,6 @@ fn write_suspects_summary(
             out,
             "Also {suspects} of which nothing is proven; listed are the {listed} likeliest."
         ),
-    }
-}
-
-/// `2 maps`, `1 map`.
-pub struct Counted<'a>(pub u64, pub &'a str, pub &'a str);
-
-impl fmt::Display for Counted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}",
-            self.0,
-            if self.0 == 1 { self.1 } else { self.2 }
-        )
     }
 }
 

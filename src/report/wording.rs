@@ -6,6 +6,7 @@ use crate::analyze::model::{
     ScanArgument, Severity, Side, StackFrame, Suspicion,
 };
 use crate::ring::Operation;
+use std::fmt;
 
 /// `main goroutine`, `goroutine 7`. The main goroutine has number 1 in every Go program.
 pub fn name_of(goroutine: &Goroutine) -> String {
@@ -172,8 +173,8 @@ fn argument(scan: &ScanArgument) -> String {
 }
 
 fn ran_line(ran: &Ran) -> String {
-    let operations = counted(ran.operations, "operation", "operations");
-    let goroutines = counted(ran.goroutines, "goroutine", "goroutines");
+    let operations = Counted(ran.operations, "operation", "operations");
+    let goroutines = Counted(ran.goroutines, "goroutine", "goroutines");
     let recorded = format!("Recorded there while it ran: {operations} by {goroutines}");
     match (ran.places, ran.ranked_down) {
         (0, _) => "Nothing was recorded there while it ran".to_owned(),
@@ -185,8 +186,18 @@ fn ran_line(ran: &Ran) -> String {
     }
 }
 
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+/// `2 maps`, `1 map`.
+pub struct Counted<'a>(pub u64, pub &'a str, pub &'a str);
+
+impl fmt::Display for Counted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            self.0,
+            if self.0 == 1 { self.1 } else { self.2 }
+        )
+    }
 }
 
 /// How hot a side's place is, by the profile that was laid over.

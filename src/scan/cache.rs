@@ -8,6 +8,7 @@
 use super::names::{self, Name};
 use super::syntax::File;
 use super::{ScanOptions, Scanned};
+use crate::identity::{self, hex, sha256};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -21,11 +22,6 @@ use std::time::SystemTime;
 
 /// A SHA-256.
 pub type Digest = [u8; 32];
-
-/// Of some bytes.
-pub fn digest(bytes: &[u8]) -> Digest {
-    Sha256::digest(bytes).into()
-}
 
 /// Results of a module that are kept: with tests and without, with hints and without.
 const MOST_RESULTS: usize = 4;
@@ -42,7 +38,7 @@ pub fn result_key(module: &Digest, options: &ScanOptions) -> Digest {
     );
     let mut all = format!("{options:?}").into_bytes();
     all.extend(module);
-    digest(&all)
+    sha256(&all)
 }
 
 /// A pack as it is written, behind the SHA-256 of itself.
@@ -82,7 +78,7 @@ impl Pack {
         let Some(cache) = cache else {
             return Pack::default();
         };
-        let directory = cache.join(hex(&digest(root.as_os_str().as_encoded_bytes())));
+        let directory = cache.join(hex(&sha256(root.as_os_str().as_encoded_bytes())));
         let at = directory.join("pack");
         let mut pack = Pack {
             bytes: fs::read(&at).ok().and_then(checked).unwrap_or_default(),
@@ -186,7 +182,7 @@ impl Pack {
             .mode(0o700)
             .create(directory)?;
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(&sealed(&bytes))?;
+        file.write_all(&sealed(&bytes)?)?;
         file.write_all(&bytes)?;
         file.persist(at)?;
         Ok(())
@@ -194,29 +190,16 @@ impl Pack {
 }
 
 /// The SHA-256 of a pack and of the gocc that may read it.
-fn sealed(bytes: &[u8]) -> Digest {
+fn sealed(bytes: &[u8]) -> std::io::Result<Digest> {
     let mut hasher = Sha256::new();
-    hasher.update(identity());
+    hasher.update(identity::of_gocc()?);
     hasher.update(bytes);
-    hasher.finalize().into()
-}
-
-/// Changes with every build of gocc.
-fn identity() -> &'static [u8] {
-    static IDENTITY: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
-        use std::os::unix::fs::MetadataExt as _;
-        let own = fs::metadata("/proc/self/exe").map(|own| {
-            let times = (own.mtime(), own.mtime_nsec());
-            (own.dev(), own.ino(), own.size(), times)
-        });
-        format!("{} {:?}", env!("CARGO_PKG_VERSION"), own.ok()).into_bytes()
-    });
-    &IDENTITY
+    Ok(hasher.finalize().into())
 }
 
 fn checked(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let (seal, content) = bytes.split_first_chunk::<32>()?;
-    if *seal != sealed(content) {
+    if *seal != sealed(content).ok()? {
         return None;
     }
     bytes.drain(..32);
@@ -233,10 +216,6 @@ fn decode(bytes: &[u8]) -> Option<File> {
     let (names, body): (Vec<&str>, &[u8]) = postcard::from_bytes(bytes).ok()?;
     let names = names.into_iter().map(Name::new).collect();
     names::with_names(names, || postcard::from_bytes(body)).ok()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -259,7 +238,7 @@ mod tests {
         let place = tempfile::tempdir().ok();
         let place = place.as_ref().map(tempfile::TempDir::path);
         let root = Path::new("/module");
-        let key = digest(SOURCE.as_bytes());
+        let key = sha256(SOURCE.as_bytes());
         let file = lower::parse(SOURCE);
         let mut pack = Pack::open(place, root);
         assert!(pack.file(&key).is_none());

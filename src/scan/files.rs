@@ -2,10 +2,11 @@
 //! generated, vendored and test files.
 
 use super::ScanError;
-use super::cache::{Digest, Pack, digest};
+use super::cache::{Digest, Pack};
 use super::constraint;
 use super::syntax::File;
 use super::{ScanOptions, lower};
+use crate::identity::sha256;
 use ignore::WalkBuilder;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -189,7 +190,7 @@ fn text(path: PathBuf, options: &ScanOptions) -> Option<Text> {
     let is_small = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= LARGEST);
     let bytes = is_small.then(|| std::fs::read(&path).ok()).flatten()?;
     constraint::text_matches(&String::from_utf8_lossy(&bytes), &options.tags).then(|| Text {
-        digest: digest(&bytes),
+        digest: sha256(&bytes),
         path,
         bytes,
     })
@@ -204,7 +205,7 @@ impl Unparsed {
             all.push(0);
             all.extend(file.digest);
         }
-        digest(&all)
+        sha256(&all)
     }
 
     /// How many files.

@@ -8,7 +8,7 @@
 use super::tree::{Known, Tree, TreeLine, Use};
 use super::{Scanned, convert};
 use crate::analyze::model::{
-    Absence, Analysis, Confidence, Finding, Joined, Ran, Side, SourceSummary, StackFrame,
+    Absence, Analysis, Confidence, Finding, Joined, Ran, Side, StackFrame,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -17,7 +17,7 @@ const MANY: u64 = 100;
 
 /// Joins; of the findings that only the source shows, those of at least this confidence stay.
 pub fn join(analysis: &mut Analysis, scanned: Scanned, least: Confidence) {
-    let (files, lines) = (scanned.files as u64, scanned.lines);
+    analysis.source = Some(scanned.summary());
     let mut joining = Joining::new(scanned);
     for finding in &mut analysis.findings {
         joining.explain(finding);
@@ -34,7 +34,6 @@ pub fn join(analysis: &mut Analysis, scanned: Scanned, least: Confidence) {
     analysis.findings.extend(unseen);
     // What is proven comes first; otherwise the order is that of above.
     analysis.findings.sort_by_key(|finding| finding.grade);
-    analysis.source = Some(SourceSummary { files, lines });
 }
 
 /// What the scanner found, while what ran is laid over it.

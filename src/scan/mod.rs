@@ -54,7 +54,7 @@ pub mod types;
 
 pub use join::join;
 
-use crate::analyze::model::{Confidence, Finding};
+use crate::analyze::model::{Analysis, Confidence, Finding, SourceSummary};
 use cache::Pack;
 use files::Module;
 use found::Found;
@@ -193,6 +193,23 @@ fn scan_unparsed(unparsed: files::Unparsed, options: &ScanOptions) -> Scanned {
 }
 
 impl Scanned {
+    /// How much was looked at.
+    pub fn summary(&self) -> SourceSummary {
+        SourceSummary {
+            files: self.files as u64,
+            lines: self.lines,
+        }
+    }
+
+    /// What was found, as a report has it.
+    pub fn into_analysis(self) -> Analysis {
+        Analysis {
+            source: Some(self.summary()),
+            findings: self.findings,
+            ..Analysis::default()
+        }
+    }
+
     /// Adds what was found in another module.
     fn absorb(&mut self, other: Scanned) {
         self.findings.extend(other.findings);

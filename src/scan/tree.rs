@@ -206,17 +206,22 @@ impl Tree {
     /// Where a frame stands. Its file may have lain elsewhere when the program was built, or be named
     /// by its import path (`-trimpath`): the package must be the same, and as much of the path as possible.
     pub fn line_of(&self, frame: &StackFrame) -> Option<TreeLine> {
-        let name = frame.file.rsplit('/').next()?;
-        let package = unescaped(package_of(&frame.function));
+        self.line_at(&frame.function, &frame.file, frame.line)
+    }
+
+    /// As [`Tree::line_of`], for a line of a function and a file that a program names.
+    pub fn line_at(&self, function: &str, file_name: &str, line: u32) -> Option<TreeLine> {
+        let name = file_name.rsplit('/').next()?;
+        let package = unescaped(package_of(function));
         let mut best: Vec<usize> = Vec::new();
         let mut longest = 0;
         for &index in self.by_name.get(name)? {
             let Some(file) = self.files.get(index).filter(|file| file.is_of(&package)) else {
                 continue;
             };
-            let shared = shared_end(&file.path, &frame.file);
+            let shared = shared_end(&file.path, file_name);
             // Every other program has a main.go of package main.
-            if shared < 2 && package == "main" && !file.has(&frame.function) {
+            if shared < 2 && package == "main" && !file.has(function) {
                 continue;
             }
             if shared > longest {
@@ -227,10 +232,7 @@ impl Tree {
             }
         }
         match best[..] {
-            [file] => Some(TreeLine {
-                file,
-                line: frame.line,
-            }),
+            [file] => Some(TreeLine { file, line }),
             // Several files are as likely.
             _ => None,
         }
@@ -281,9 +283,7 @@ impl TreeFile {
             // Files that were named to the go command one by one.
             || package == "command-line-arguments"
     }
-}
 
-impl TreeFile {
     /// Lies in a directory with the name of the package.
     fn is_in(&self, package: &str) -> bool {
         let last = package.rsplit('/').next();
@@ -382,14 +382,7 @@ mod tests {
             ("fmt.Println", "/go/src/fmt/a.go", None),
         ];
         for (function, file, expected) in cases {
-            let frame = StackFrame {
-                function: function.to_owned(),
-                file: file.to_owned(),
-                line: 7,
-                inlined: false,
-                runtime: false,
-            };
-            let found = tree.line_of(&frame).map(|line| line.file);
+            let found = tree.line_at(function, file, 7).map(|line| line.file);
             assert_eq!(found, expected, "{function} in {file}");
         }
     }

@@ -12,7 +12,8 @@ import toolchains
 
 REPOSITORY = fixtures.REPOSITORY
 UNPATCHED = "unpatched"
-GOCC_PATCH = REPOSITORY / "target" / "release" / "gocc-patch"
+RELEASE = REPOSITORY / "target" / "release"
+GOCC, GOCC_PATCH = RELEASE / "gocc", RELEASE / "gocc-patch"
 
 
 def fixture(name, version, variant="static"):

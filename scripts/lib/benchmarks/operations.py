@@ -49,7 +49,7 @@ def uprobes(program):
     """Counts and records every call of the functions that gocc would hook; yields why not, if the kernel or the user's
     rights are against it."""
     plan = json.loads(subprocess.run(
-        [common.GOCC_PATCH.with_name("gocc"), "inspect", "--json", program], text=True, stdout=subprocess.PIPE, check=True,
+        [common.GOCC, "inspect", "--json", program], text=True, stdout=subprocess.PIPE, check=True,
     ).stdout)
     offsets = [file_offset(program, site["vaddr"]) for site in plan["plan"]["sites"] if site["vaddr"]]
     try:

@@ -34,12 +34,11 @@ def named_sides(version, deaths, place, rings):
     """Two goroutines race on one map while 100,000 others write to as many maps: how many of the deaths have both
     sides with the line that did it."""
     program = common.patch(common.fixture("scale", version), place)
-    gocc = common.GOCC_PATCH.with_name("gocc")
     named = 0
     for _ in range(deaths):
         environment = common.environment("observe", rings, GOMAXPROCS="2", GOTRACEBACK="none")
         subprocess.run([program, *CROWD], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        report = subprocess.run([gocc, "report", "--format", "json", rings], text=True, stdout=subprocess.PIPE).stdout
+        report = subprocess.run([common.GOCC, "report", "--format", "json", rings], text=True, stdout=subprocess.PIPE).stdout
         common.forget(rings)
         named += any(all(is_named(side) for side in finding["sides"]) for finding in json.loads(report)["findings"])
     return named

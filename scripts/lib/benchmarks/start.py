@@ -12,7 +12,7 @@ def measure(version, rounds, place, rings):
     commands = {
         common.UNPATCHED: [plain],
         "patched": [patched],
-        "gocc exec": [common.GOCC_PATCH.with_name("gocc"), "exec", "--", plain],
+        "gocc exec": [common.GOCC, "exec", "--", plain],
     }
     environment = common.environment("observe", rings)
 

@@ -5,10 +5,10 @@ mod source;
 mod timeline;
 
 use super::flame::{Flames, Marked, title, unit};
-use super::text::{Counted, Seconds, loss_lines};
+use super::text::{Seconds, loss_lines};
 use super::wording::{
-    capitalised, deed, file_name, grade_name, heat_line, joined_line, labels_line, name_of,
-    place_name, sentence, side_note, suspicion_line,
+    Counted, capitalised, deed, file_name, grade_name, heat_line, joined_line, labels_line,
+    name_of, place_name, sentence, side_note, suspicion_line,
 };
 use super::{Counting, ReportOptions};
 use crate::analyze::Chain;

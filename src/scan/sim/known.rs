@@ -199,7 +199,7 @@ impl<'p> Sim<'p> {
                     continue;
                 };
                 let symbols = self.symbols_for(&code);
-                self.start_with(code, symbols, place, how, false, done);
+                self.start(code, symbols, place, how, false, done);
             }
             self.escape(arg);
         }

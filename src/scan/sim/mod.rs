@@ -466,7 +466,7 @@ impl<'p> Sim<'p> {
             };
             let code = Code::Literal(literal, closure);
             let args = self.symbols_for(&code);
-            self.start(code, args, place, "callback", true);
+            self.start(code, args, place, "callback", true, None);
             self.run_waiting();
         }
     }
@@ -476,7 +476,7 @@ impl<'p> Sim<'p> {
         let receiver = self.receiver_symbol(entry);
         for _ in 0..2 {
             let code = Code::Declared(entry, receiver.clone().map(Box::new));
-            self.start(code, args.clone(), place, "http handler", false);
+            self.start(code, args.clone(), place, "http handler", false, None);
         }
     }
 

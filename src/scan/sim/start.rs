@@ -15,7 +15,7 @@ impl<'p> Sim<'p> {
                 let is_task = call.args.iter().any(|arg| self.is_param(frame, arg));
                 let args = self.args(frame, call);
                 for code in codes.into_iter().take(MOST_CALLEES) {
-                    let started = self.start(code, args.clone(), place, "go", false);
+                    let started = self.start(code, args.clone(), place, "go", false, None);
                     self.note_task(started, is_task);
                 }
             }
@@ -49,19 +49,8 @@ impl<'p> Sim<'p> {
         }
     }
 
-    /// Starts a goroutine. It is followed when the one that started it waits.
+    /// Starts a goroutine. It is followed when the one that started it waits; `done` says so when it is over.
     pub(super) fn start(
-        &mut self,
-        code: Code<'p>,
-        args: Vec<Value>,
-        at: Place,
-        how: &'static str,
-        detached: bool,
-    ) -> Option<ThreadId> {
-        self.start_with(code, args, at, how, detached, None)
-    }
-
-    pub(super) fn start_with(
         &mut self,
         code: Code<'p>,
         args: Vec<Value>,
@@ -162,7 +151,7 @@ impl<'p> Sim<'p> {
     pub(super) fn serve(&mut self) {
         for start in std::mem::take(&mut self.at_end) {
             let outer = std::mem::replace(&mut self.path, start.path);
-            self.start(start.code, start.args, start.at, start.how, false);
+            self.start(start.code, start.args, start.at, start.how, false, None);
             self.path = outer;
         }
     }
