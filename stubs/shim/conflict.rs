@@ -12,7 +12,7 @@ use crate::side::{
 };
 use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Conflicts of one pair of places on one map beyond this many only count as repeats of the last.
 const RECORDS_PER_PAIR: u32 = 4;
@@ -221,7 +221,7 @@ unsafe fn record_sides(
             return index;
         }
         let conflict = front.conflict(index);
-        write_volatile(&raw mut (*conflict).state, CONFLICT_WRITING);
+        state_of(conflict).store(CONFLICT_WRITING, Ordering::Relaxed);
         (*conflict).evidence = evidence;
         (*conflict).tsc = sys::tsc();
         (*conflict).monotonic_ns = sys::clock_ns(sys::CLOCK_MONOTONIC);
@@ -263,9 +263,17 @@ unsafe fn commit(config: &Config, g: u64, index: usize, found: Found<'_>) {
         }
         copy_labels(config, g, &raw mut (*labels)[0]);
         copy_made(front, (*conflict).map, &raw mut (*context).made);
-        fence(Ordering::Release);
-        write_volatile(&raw mut (*conflict).state, CONFLICT_COMMITTED);
+        state_of(conflict).store(CONFLICT_COMMITTED, Ordering::Release);
     }
+}
+
+/// Says whether the rest of a record can be read by others than the thread that writes it.
+///
+/// # Safety
+/// The conflict must lie in the front.
+unsafe fn state_of<'a>(conflict: *mut Conflict) -> &'a AtomicU32 {
+    // SAFETY: aligned, in the front, which stays mapped; all threads of the program use it atomically.
+    unsafe { AtomicU32::from_ptr(&raw mut (*conflict).state) }
 }
 
 /// # Safety
@@ -401,7 +409,8 @@ impl Best {
     }
 }
 
-/// Counts a conflict that is recorded often enough already.
+/// Counts a conflict that is recorded often enough already. Records that other threads are still writing are passed over:
+/// one or two too many do no harm.
 ///
 /// # Safety
 /// The front must be mapped.
@@ -415,7 +424,9 @@ unsafe fn is_repeat(front: Front, here: &Here, other_pc: u32, map: u64, evidence
         let mut seen = 0;
         for index in 0..claimed.min(CONFLICT_COUNT) {
             let conflict = front.conflict(index);
-            let same = (*conflict).map == map
+            let is_complete = state_of(conflict).load(Ordering::Acquire) == CONFLICT_COMMITTED;
+            let same = is_complete
+                && (*conflict).map == map
                 && (*conflict).sides[0].pcs[0] == here.return_pc
                 && (*conflict).sides[1].pcs[0] == other_pc;
             if !same {

@@ -7,6 +7,7 @@ use crate::config::{Config, LABELS_LIST, LABELS_MAP};
 use crate::front::{Front, read_at};
 use crate::layout::*;
 use crate::sys;
+use core::mem::size_of;
 use core::ptr::read_volatile;
 
 /// Slots for labels that are looked at.
@@ -183,7 +184,11 @@ pub unsafe fn copy_made(front: Front, map: u64, to: *mut Record) {
         for entry in [front.made(map), front.made(map).add(1)] {
             let is_it = || read_volatile(&raw const (*entry).map) == map;
             if map != 0 && is_it() {
-                to.copy_from_nonoverlapping(entry, 1);
+                // Volatile like the looks before and after it, so that it stays between them.
+                for word in 0..size_of::<Record>() / 8 {
+                    let seen = read_volatile(entry.cast::<u64>().add(word));
+                    to.cast::<u64>().add(word).write(seen);
+                }
                 if is_it() {
                     return;
                 }

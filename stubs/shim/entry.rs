@@ -71,8 +71,9 @@ impl Entry {
     unsafe fn claim(&self, front: Front, map: u64, epoch: u32) -> bool {
         // SAFETY: the caller's.
         unsafe {
+            // Others look at it without the lock.
+            AtomicU32::from_ptr(&raw mut (*self.0).given_up).store(0, Ordering::Relaxed);
             let entry = &mut *self.0;
-            entry.given_up = 0;
             let behind = |than: u32| epoch.wrapping_sub(than).cast_signed();
             // An epoch that has not begun is none of any gocc's.
             if behind(entry.epoch) < 0 && behind(front.regime().epoch) < 0 {
