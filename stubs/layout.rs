@@ -26,7 +26,7 @@ pub use managed::*;
 /// First bytes of every ring file.
 pub const MAGIC: [u8; 8] = *b"goccring";
 /// Version of this layout; a reader refuses any other.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 /// Most lanes a ring can have; a P with a higher id is counted in `Control::dropped_no_lane`.
 pub const MAX_LANES: usize = 256;
@@ -98,8 +98,12 @@ pub const PAIRS_OFFSET: usize = LASTS_OFFSET + LAST_COUNT * core::mem::size_of::
 pub const ENDED_COUNT: usize = 128;
 /// File offset of the holds that have ended.
 pub const ENDED_OFFSET: usize = PAIRS_OFFSET + PAIR_COUNT * core::mem::size_of::<Pair>();
+/// Entries of the table of traffic: a power of two.
+pub const TRAFFIC_COUNT: usize = 512;
+/// File offset of the table of traffic.
+pub const TRAFFIC_OFFSET: usize = ENDED_OFFSET + ENDED_COUNT * core::mem::size_of::<Ended>();
 /// Size of the front; a multiple of the page size.
-pub const FRONT_SIZE: usize = ENDED_OFFSET + ENDED_COUNT * core::mem::size_of::<Ended>();
+pub const FRONT_SIZE: usize = TRAFFIC_OFFSET + TRAFFIC_COUNT * core::mem::size_of::<Traffic>();
 
 /// `Control::gate`: hooks do nothing.
 pub const GATE_DORMANT: u32 = 0;
@@ -244,8 +248,12 @@ pub struct Control {
     pub lane_count: u32,
     /// Operations to record in a second in observe mode, for which `sample_period` is adapted; 0 for none.
     pub rate: u32,
+    /// Hunt looks at bursts of the operations at busy places, one burst in 2 to this power; 0: at every operation.
+    pub burst_level: u32,
+    /// Goroutines that wait or are held at a door under hunt; some may have been forgotten there when the mode changed.
+    pub at_doors: u32,
     /// Zero.
-    pub reserved0: [u32; 11],
+    pub reserved0: [u32; 9],
     /// The time-stamp counter when some P last looked: nearly free to read, and that old.
     pub clock: u64,
     /// Time-stamp counter when the sampling period was last held against `rate`.
@@ -319,10 +327,24 @@ pub struct Control {
     pub charged_ticks: u64,
     /// Until when holds are charged, time-stamp counter.
     pub charged_until: u64,
-    /// What the hooks have cost, in ticks, as it was estimated last.
+    /// How much longer hunt's hooks have made the program, in ticks, as it was estimated last.
     pub hook_ticks: u64,
     /// When that was, time-stamp counter.
     pub hooks_counted: u64,
+    /// `hook_ticks` at `budget_since`.
+    pub hooks_before: u64,
+    /// Operations that were counted by then, and those of them that were left out.
+    pub traffic_counted: Traffic,
+    /// Ticks that threads using maps have had of late.
+    pub recent_ticks: u64,
+    /// Ticks of these that hunt's hooks have taken.
+    pub recent_hook_ticks: u64,
+    /// What some operations have taken in hunt's hooks, in ticks.
+    pub timed_ticks: u64,
+    /// How many operations these were.
+    pub timed: u64,
+    /// A bit for each thread, by hash, that was seen since `hooks_counted`.
+    pub threads_seen: u64,
 }
 
 /// One lane: a ring of records with a single writer, the P it belongs to.

@@ -51,6 +51,8 @@ mod side;
 mod suspects;
 #[path = "shim/sys.rs"]
 mod sys;
+#[path = "shim/traffic.rs"]
+mod traffic;
 
 /// Never reached: the code has no panicking operation left after optimisation, which a test of the
 /// blob checks by the absence of this symbol's callers.

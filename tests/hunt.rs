@@ -8,6 +8,7 @@
 mod common;
 
 use anyhow::{Context, ensure};
+use common::gocc::GOCC;
 use common::{Ends, Fixture, Program, Report, Rings, fixture, patch, sample_versions};
 use gocc::ring::Ring;
 use gocc::ring::layout::ORDERED_AT;
@@ -89,6 +90,87 @@ fn catches_goroutines_that_live_for_one_operation() -> anyhow::Result<()> {
 #[test]
 fn catches_operations_on_struct_keys() -> anyhow::Result<()> {
     catches("latent/structkeys")
+}
+
+/// A program that does little else than using maps: hunt leaves most of that out to keep its budget, and says how much,
+/// but not what happens at places that are seldom visited.
+#[test]
+fn catches_what_is_seldom_done_among_much_that_is_left_out() -> anyhow::Result<()> {
+    for version in sample_versions(&["1.23", "1.27"]) {
+        let Some(fixture) = fixture("mapbound", &version, "static")? else {
+            continue;
+        };
+        let place = tempfile::tempdir()?;
+        let patched = patch(&fixture, place.path())?;
+        for procs in ["1", "2"] {
+            let what = || format!("Go {version}, GOMAXPROCS={procs}");
+            let suspects = place.path().join(format!("suspects-{procs}"));
+            let mut caught = false;
+            for _ in 0..HUNTS {
+                let (report, left_out) = hunt_mapbound(&patched, procs, &suspects)?;
+                ensure!(left_out > 0, "{}: nothing left out", what());
+                let mut confirmed = report.findings.iter();
+                if let Some(finding) = confirmed.find(|f| f.grade == "confirmed") {
+                    let ends = finding.names(&fixture.sides, None);
+                    ensure!(ends == Ends::Both, "not the marked lines: {finding:#?}");
+                    caught = true;
+                    break;
+                }
+            }
+            ensure!(caught, "{}: not caught", what());
+        }
+    }
+    Ok(())
+}
+
+/// One hunted run, and how many operations hunt has left out.
+fn hunt_mapbound(patched: &Path, procs: &str, suspects: &Path) -> anyhow::Result<(Report, u64)> {
+    let rings = Rings::new()?;
+    let outcome = Program::new(GOCC)
+        .args(&["exec", "--mode=hunt", "--dir"])
+        .arg(rings.path())
+        .arg("--suspects")
+        .arg(suspects)
+        .arg("--")
+        .arg(patched)
+        .args(&["100", "2", "0"])
+        .limit(LIMIT)
+        .env("GOMAXPROCS", procs)
+        .run()?;
+    let is_over = matches!(outcome.status.code(), Some(0 | 66));
+    ensure!(is_over, "{}", outcome.tail());
+    Ok((rings.report()?, left_out(&rings)?))
+}
+
+/// Operations that hunt did not look at, as gocc tells.
+fn left_out(rings: &Rings) -> anyhow::Result<u64> {
+    let stats = rings.stats()?;
+    let left_out = stats.lost.get("left_out");
+    left_out.copied().context("left_out is not told")
+}
+
+/// Where the budget allows it, every operation is looked at.
+#[test]
+fn nothing_is_left_out_while_the_budget_lasts() -> anyhow::Result<()> {
+    let Some(fixture) = fixture("mapbound", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    let rings = Rings::new()?;
+    let outcome = Program::new(&patched)
+        .args(&["200", "1", "200"])
+        .limit(LIMIT)
+        .env("GOCC", rings.setting("hunt"))
+        .run()?;
+    ensure!(outcome.status.success(), "{}", outcome.tail());
+    let operations = outcome.stdout.trim().rsplit(' ').next();
+    let operations: u64 = operations.context("no number")?.parse()?;
+    // Some thousand at each place, where a few would not count as busy.
+    ensure!(operations > 5_000, "{operations} operations");
+    let left_out = left_out(&rings)?;
+    ensure!(left_out == 0, "{left_out} left out");
+    Ok(())
 }
 
 /// The places of a run that explored, each with its operations and holds.

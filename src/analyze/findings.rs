@@ -170,6 +170,10 @@ fn count_drops(ring: &Ring, summary: &mut RingSummary) {
         }
         Err(error) => summary.problems.push(error.to_string()),
     }
+    match ring.left_out() {
+        Ok(left_out) => summary.lost.left_out = left_out,
+        Err(error) => summary.problems.push(error.to_string()),
+    }
 }
 
 /// Notes a lane that cannot be read; the first one of a ring in words.

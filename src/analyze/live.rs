@@ -182,6 +182,7 @@ impl Live<'_, '_, '_> {
             overwritten: advance.overwritten,
             dropped_no_lane: control.dropped_no_lane,
             dropped_no_p: control.dropped_no_p,
+            left_out: self.ring.left_out()?,
             damaged_lanes: advance.damaged,
             damaged_records: self.damaged,
         })

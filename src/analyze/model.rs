@@ -523,6 +523,9 @@ pub struct Losses {
     pub dropped_no_lane: u64,
     /// Operations not recorded because the thread had no P.
     pub dropped_no_p: u64,
+    /// Operations at busy places that hunt did not look at, to keep its budget.
+    #[serde(default)]
+    pub left_out: u64,
     /// Lanes that could not be read.
     pub damaged_lanes: u64,
     /// Records that make no sense.
@@ -537,6 +540,7 @@ impl Losses {
         self.overwritten = self.overwritten.saturating_add(other.overwritten);
         self.dropped_no_lane = self.dropped_no_lane.saturating_add(other.dropped_no_lane);
         self.dropped_no_p = self.dropped_no_p.saturating_add(other.dropped_no_p);
+        self.left_out = self.left_out.saturating_add(other.left_out);
         self.damaged_lanes += other.damaged_lanes;
         self.damaged_records += other.damaged_records;
     }

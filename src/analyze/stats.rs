@@ -73,6 +73,10 @@ fn count_ring(
         }
         Err(error) => stats.problems.push(error.to_string()),
     }
+    match ring.left_out() {
+        Ok(left_out) => stats.lost.left_out = stats.lost.left_out.saturating_add(left_out),
+        Err(error) => stats.problems.push(error.to_string()),
+    }
     let mut counter = Counter {
         callers: Callers::new(ring, symbols),
         counts: HashMap::new(),

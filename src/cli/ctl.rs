@@ -347,6 +347,10 @@ impl CtlArgs {
                 offset_of!(Control, charged_before),
                 control.charged_ticks,
             )));
+            changes.push(Some(Change::Long(
+                offset_of!(Control, hooks_before),
+                control.hook_ticks,
+            )));
         }
         // The mode last: what it uses is in place by then.
         changes.push(self.mode.map(|mode| Change::Gate(mode.gate())));

@@ -187,6 +187,7 @@ fn table(stats: &Stats) -> Result<String, std::fmt::Error> {
         (lost.overwritten, "overwritten by newer ones"),
         (lost.dropped_no_lane, "dropped: no lane for their P"),
         (lost.dropped_no_p, "dropped: thread without a P"),
+        (lost.left_out, "left out to keep hunt's budget"),
         (lost.damaged_records, "damaged records"),
         (lost.damaged_lanes, "damaged lanes"),
     ];

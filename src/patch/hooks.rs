@@ -93,6 +93,7 @@ impl Emitter<'_> {
             asm.code.ret()?;
             asm.code.set_label(&mut managed)?;
         }
+        self.unless_inside(&mut asm, done)?;
         asm.code.mov(rdx, rbp)?;
         self.call_leave(&mut asm)?;
         asm.code.ret()?;
@@ -137,6 +138,21 @@ impl Emitter<'_> {
         asm.code.jne(done)?;
         asm.code
             .mov(dword_ptr(mark + offset_of!(Mark, state)), layout::MARK_IDLE)
+    }
+
+    /// Goes to `done` when the goroutine's mark does not say that it is inside: hunt has left the operation out, or it
+    /// went ahead untracked.
+    fn unless_inside(&self, asm: &mut Assembler, done: CodeLabel) -> Result {
+        self.find_mark_parts(asm)?;
+        let mark = r10 + r13;
+        asm.code
+            .cmp(dword_ptr(mark + offset_of!(Record, who)), r12d)?;
+        asm.code.jne(done)?;
+        asm.code.cmp(
+            dword_ptr(mark + offset_of!(Mark, state)),
+            layout::MARK_INSIDE,
+        )?;
+        asm.code.jne(done)
     }
 
     /// The hook of `runtime.gopanic`: a panic leaves a map operation without passing its exit.

@@ -254,6 +254,11 @@ pub fn loss_lines(lost: &Losses) -> Vec<String> {
             "operations came from threads without a P",
         ),
         (
+            lost.left_out,
+            "operation at a busy place was left out to keep hunt's budget",
+            "operations at busy places were left out to keep hunt's budget",
+        ),
+        (
             lost.damaged_lanes,
             "lane could not be read",
             "lanes could not be read",

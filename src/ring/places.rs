@@ -1,4 +1,4 @@
-use super::layout::{self, PAIR_COUNT, PLACE_COUNT, Pair, Place};
+use super::layout::{self, PAIR_COUNT, PLACE_COUNT, Pair, Place, TRAFFIC_COUNT, Traffic};
 use super::{Ring, RingError};
 use zerocopy::FromZeros;
 
@@ -33,5 +33,16 @@ impl Ring {
         self.read_into(layout::PAIRS_OFFSET as u64, &mut pairs)?;
         pairs.retain(|pair| pair.key != 0 && pair.ordered != 0);
         Ok(pairs)
+    }
+
+    /// Operations at busy places that hunt did not look at, to keep its budget.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn left_out(&self) -> Result<u64, RingError> {
+        let mut traffic = vec![Traffic::new_zeroed(); TRAFFIC_COUNT];
+        self.read_into(layout::TRAFFIC_OFFSET as u64, &mut traffic)?;
+        let left_out = traffic.iter().map(|entry| entry.left_out);
+        Ok(left_out.fold(0, u64::saturating_add))
     }
 }

@@ -217,3 +217,23 @@ pub struct Ended {
     /// Zero.
     pub reserved: u32,
 }
+
+/// Operations that came through one entry of the table of traffic: those at the places of one hash.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        Debug,
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Traffic {
+    /// Operations under hunt.
+    pub operations: u64,
+    /// Those of them that hunt did not look at, to keep its budget.
+    pub left_out: u64,
+}

@@ -20,6 +20,7 @@ use crate::layout::*;
 use crate::order;
 use crate::side::{Here, Other};
 use crate::sys;
+use crate::traffic::{self, Look};
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -66,6 +67,15 @@ pub unsafe extern "C" fn gocc_enter(
             return PROCEED;
         }
         let here = Here::new(config, place, g, frame);
+        let (place, look) = if regime.gate == GATE_HUNT {
+            let place = here.place(config);
+            (place, traffic::look(front, place, map, here.goid))
+        } else {
+            (0, Look::Taken)
+        };
+        if look == Look::LeftOut {
+            return PROCEED;
+        }
         let mark = front.mark_of(here.goid);
         let state = state_in(regime, mark);
         let is_own = read_volatile(&raw const (*mark).record.who) & GOID == here.goid;
@@ -82,11 +92,11 @@ pub unsafe extern "C" fn gocc_enter(
         }
         let is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
-        let mut arrival = Arrival {
+        let arrival = Arrival {
             config,
             front,
             here,
-            place: 0,
+            place,
             map,
             map_type,
             mark,
@@ -94,10 +104,11 @@ pub unsafe extern "C" fn gocc_enter(
             regime,
             is_back,
         };
-        if regime.gate == GATE_HUNT {
-            arrival.place = arrival.here.place(config);
+        let answer = arrive(&arrival);
+        if look == Look::Timed && answer == PROCEED {
+            traffic::time(config, front, arrival.now, sys::tsc(), g);
         }
-        arrive(&arrival)
+        answer
     }
 }
 
@@ -371,7 +382,10 @@ unsafe fn meet_nobody(arrival: &Arrival<'_>, entry: Entry) -> u32 {
 /// As for `gocc_enter`.
 unsafe fn go_untracked(arrival: &Arrival<'_>) -> u32 {
     // SAFETY: the mark is this goroutine's.
-    unsafe { write_volatile(&raw mut (*arrival.mark).state, MARK_IDLE) };
+    unsafe {
+        leave_door(arrival);
+        write_volatile(&raw mut (*arrival.mark).state, MARK_IDLE);
+    }
     PROCEED
 }
 
@@ -380,6 +394,7 @@ unsafe fn go_untracked(arrival: &Arrival<'_>) -> u32 {
 unsafe fn go_inside(arrival: &Arrival<'_>, entry: &Entry) {
     // SAFETY: the mark is this goroutine's, the entry locked.
     unsafe {
+        leave_door(arrival);
         fill_mark(arrival);
         write_volatile(&raw mut (*arrival.mark).occupancy, 1);
         write_volatile(&raw mut (*arrival.mark).trap, 0);
@@ -387,6 +402,17 @@ unsafe fn go_inside(arrival: &Arrival<'_>, entry: &Entry) {
         write_volatile(&raw mut (*arrival.mark).state, MARK_INSIDE);
         entry.end_turn(arrival.here.goid);
         entry.add(who(arrival.here.goid, arrival.here.op));
+    }
+}
+
+/// Whoever has waited at a door goes away from it.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn leave_door(arrival: &Arrival<'_>) {
+    if arrival.is_back && arrival.regime.gate == GATE_HUNT {
+        // SAFETY: the caller's.
+        unsafe { traffic::at_door(arrival.front, false) };
     }
 }
 
@@ -398,6 +424,9 @@ unsafe fn go_inside(arrival: &Arrival<'_>, entry: &Entry) {
 pub unsafe fn wait_at_the_door(arrival: &Arrival<'_>, ticks: u64, trap: u32) {
     // SAFETY: the mark is this goroutine's.
     unsafe {
+        if !arrival.is_back && arrival.regime.gate == GATE_HUNT {
+            traffic::at_door(arrival.front, true);
+        }
         fill_mark(arrival);
         write_volatile(
             &raw mut (*arrival.mark).deadline,

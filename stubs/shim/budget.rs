@@ -3,12 +3,15 @@
 //! Two things cost time: holds, and the hooks themselves. A hold is charged for the time in which the held
 //! operation's P had nothing else to do; while others run there, the program goes on, and a quarter is charged,
 //! since somebody may be waiting for the held one. Holds at the same time are charged once. What the hooks cost is
-//! estimated from the operations that were counted. Both are measured against the time that the program has had for
-//! itself, which is what has passed less what was charged.
+//! estimated from the operations that were counted, some of which are timed. Both are measured against the time that
+//! the program has had for itself, which is what has passed less what was charged. Three quarters of the budget are
+//! the hooks': where they would take more, some operations are left out (see `traffic`).
 
 use crate::arrival::Arrival;
 use crate::front::Front;
 use crate::layout::*;
+use crate::sys;
+use crate::traffic;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,8 +20,19 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const FIRST_HOLDS: u64 = 10;
 /// and so many elsewhere.
 const OTHER_HOLDS: u64 = 1;
-/// What the hooks take for an operation, in nanoseconds (`scripts/bench`, hunt less unpatched).
-const HOOK_NS: u64 = 80;
+/// What the hooks take for an operation beside what was timed, in nanoseconds: saving registers, the exit, and what
+/// the program has to fetch again since they have pushed it out of the caches.
+const UNTIMED_NS: u64 = 50;
+/// What they take for one that is left out.
+const LEFT_OUT_NS: u64 = 25;
+/// Time that a program may spend in hooks before it has earned any, in microseconds.
+const HOOKS_ON_CREDIT_US: u64 = 500;
+/// What counts as recent, for the hooks: of longer times the half is forgotten. And the longest pause between two
+/// looks that counts: a program that was idle for long has not earned a long time over the budget.
+const RECENT_MS: u64 = 1000;
+const LONGEST_PAUSE_MS: u64 = 20;
+/// Fewer operations than one burst in 2 to this power are not looked at.
+const HIGHEST_LEVEL: u32 = 10;
 /// One in so many of the budget is the holds' own: else a program that does little else than using maps would
 /// never be held.
 const HOLDS_AT_LEAST: u64 = 4;
@@ -107,7 +121,12 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let spent = read_volatile(&raw const (*control).charged_ticks)
             .saturating_sub(read_volatile(&raw const (*control).charged_before));
         let start = read_volatile(&raw const (*control).budget_since);
-        let own = arrival.now.saturating_sub(start).saturating_sub(spent);
+        let hooks = read_volatile(&raw const (*control).hook_ticks)
+            .saturating_sub(read_volatile(&raw const (*control).hooks_before));
+        let own = arrival
+            .now
+            .saturating_sub(start)
+            .saturating_sub(spent.saturating_add(hooks));
         let share = own / 100 * percent;
         let credit = hold.saturating_mul(purpose.credit());
         let wanted = spent.saturating_add(ticks);
@@ -119,42 +138,132 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
                     share
                 })
         };
-        // What the hooks have cost takes counting: only where it can make a difference.
-        percent != 0
-            && covers(share)
-            && covers(share - hook_ticks(arrival).min(share - share / HOLDS_AT_LEAST))
+        percent != 0 && covers(share - hooks.min(share - share / HOLDS_AT_LEAST))
     }
 }
 
-/// What the hooks have cost so far, in ticks; counted once a millisecond at most.
+/// The program begins; the hooks have taken the time since `start` for themselves.
+pub fn begin(control: &mut Control, start: u64) {
+    let now = sys::tsc();
+    control.budget_since = start;
+    control.hook_ticks = now.wrapping_sub(start);
+    control.recent_ticks = control.hook_ticks;
+    control.recent_hook_ticks = control.hook_ticks;
+    control.hooks_counted = now;
+}
+
+/// Once a millisecond: estimates what the hooks have cost since the last time, and changes the share of operations
+/// that hunt looks at, when that is more than their share of the budget, or clearly less.
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn hook_ticks(arrival: &Arrival<'_>) -> u64 {
+pub unsafe fn balance(front: Front, now: u64) {
     // SAFETY: the caller's.
     unsafe {
-        let control = arrival.front.control();
-        let per_ms = read_volatile(&raw const (*control).ticks_per_ms);
-        let counted = read_volatile(&raw const (*control).hooks_counted);
-        if arrival.now.wrapping_sub(counted) < per_ms {
-            return read_volatile(&raw const (*control).hook_ticks);
+        let control = front.control();
+        let per_ms = read_volatile(&raw const (*control).ticks_per_ms).max(1_000);
+        let counted = AtomicU64::from_ptr(&raw mut (*control).hooks_counted);
+        let before = counted.load(Ordering::Relaxed);
+        let passed = now.wrapping_sub(before).min(LONGEST_PAUSE_MS * per_ms);
+        let mine = passed >= per_ms
+            && counted
+                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !mine {
+            return;
         }
-        let ticks = operations(arrival.front).saturating_mul(per_ms * HOOK_NS / 1_000_000);
-        write_volatile(&raw mut (*control).hooks_counted, arrival.now);
-        write_volatile(&raw mut (*control).hook_ticks, ticks);
-        ticks
+        let seen = AtomicU64::from_ptr(&raw mut (*control).threads_seen);
+        let threads = u64::from(seen.swap(0, Ordering::Relaxed).count_ones()).max(1);
+        let mut spent = hook_ticks(front, per_ms);
+        spent.had = passed * threads;
+        let together = &raw mut (*control).hook_ticks;
+        let longer = read_volatile(together).wrapping_add(spent.hooks / threads);
+        write_volatile(together, longer);
+        spent.add_recent(control, per_ms);
+        let percent = u64::from(read_volatile(&raw const (*control).budget_percent));
+        write_volatile(
+            &raw mut (*control).burst_level,
+            spent.level(percent, per_ms),
+        );
     }
 }
 
-/// Operations under hunt, as far as they were counted.
+/// What threads that use maps had since somebody last looked, and in recent time, in ticks of all threads.
+struct Spent {
+    had: u64,
+    /// Of that, in hooks.
+    hooks: u64,
+    /// As it would have been, had no operation been left out.
+    hooks_of_all: u64,
+    had_of_late: u64,
+    hooks_of_late: u64,
+}
+
+impl Spent {
+    /// Adds what there was in recent time; of longer times the half is forgotten.
+    ///
+    /// # Safety
+    /// The front must be mapped; only one thread is here.
+    unsafe fn add_recent(&mut self, control: *mut Control, per_ms: u64) {
+        // SAFETY: the caller's.
+        unsafe {
+            let had = &raw mut (*control).recent_ticks;
+            let hooks = &raw mut (*control).recent_hook_ticks;
+            self.had_of_late = read_volatile(had).wrapping_add(self.had);
+            self.hooks_of_late = read_volatile(hooks).wrapping_add(self.hooks);
+            let is_long = u64::from(self.had_of_late > RECENT_MS * per_ms);
+            write_volatile(had, self.had_of_late >> is_long);
+            write_volatile(hooks, self.hooks_of_late >> is_long);
+        }
+    }
+
+    /// The least level at which the hooks stay within their share of the budget, if things go on like this.
+    fn level(&self, percent: u64, per_ms: u64) -> u32 {
+        if percent == 0 {
+            return 0;
+        }
+        let percent = percent - percent / HOLDS_AT_LEAST;
+        let share = |had: u64| had / (100 + percent).max(1) * percent;
+        let theirs = share(self.had).max(1);
+        let level = (1..=HIGHEST_LEVEL).find(|level| self.hooks_of_all >> (level - 1) <= theirs);
+        let level = level.unwrap_or(HIGHEST_LEVEL + 1) - 1;
+        // What was spent too much is saved now, and the other way round.
+        let theirs = share(self.had_of_late) + HOOKS_ON_CREDIT_US * per_ms / 1_000;
+        if self.hooks_of_late > theirs {
+            level + 1
+        } else if self.hooks_of_late < theirs / 2 {
+            level.saturating_sub(1)
+        } else {
+            level
+        }
+    }
+}
+
+/// What the hooks have cost since this was last asked.
 ///
 /// # Safety
-/// The front must be mapped.
-unsafe fn operations(front: Front) -> u64 {
-    (0..PLACE_COUNT)
-        .map(|index| {
-            // SAFETY: places lie in the front.
-            u64::from(unsafe { read_volatile(&raw const (*front.place(index)).visits) })
-        })
-        .sum()
+/// The front must be mapped; only one thread is here.
+unsafe fn hook_ticks(front: Front, per_ms: u64) -> Spent {
+    // SAFETY: the caller's.
+    unsafe {
+        let control = front.control();
+        let total = traffic::total(front);
+        let before = read_volatile(&raw const (*control).traffic_counted);
+        write_volatile(&raw mut (*control).traffic_counted, total);
+        // Nobody makes more operations in the time; somebody wrote into the ring then.
+        let new = |total: u64, before: u64| total.saturating_sub(before).min(1 << 32);
+        let operations = new(total.operations, before.operations);
+        let left_out = new(total.left_out, before.left_out).min(operations);
+        let timed = read_volatile(&raw const (*control).timed).max(1);
+        let body = read_volatile(&raw const (*control).timed_ticks) / timed;
+        let of_ns = |ns: u64| ns * per_ms / 1_000_000;
+        let taken = body.min(per_ms) + of_ns(UNTIMED_NS);
+        Spent {
+            had: 0,
+            hooks: (operations - left_out) * taken + left_out * of_ns(LEFT_OUT_NS),
+            hooks_of_all: operations * taken,
+            had_of_late: 0,
+            hooks_of_late: 0,
+        }
+    }
 }

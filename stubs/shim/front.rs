@@ -61,6 +61,10 @@ impl Front {
     pub fn ended(self, index: usize) -> *mut Ended {
         (self.0 + ENDED_OFFSET + (index & (ENDED_COUNT - 1)) * size_of::<Ended>()) as *mut Ended
     }
+    pub fn traffic(self, index: usize) -> *mut Traffic {
+        (self.0 + TRAFFIC_OFFSET + (index & (TRAFFIC_COUNT - 1)) * size_of::<Traffic>())
+            as *mut Traffic
+    }
     pub fn context(self, index: usize) -> *mut Context {
         (self.0 + CONTEXTS_OFFSET + index * size_of::<Context>()) as *mut Context
     }

@@ -2,6 +2,7 @@
 //! tables, create the ring, open the gate. Whatever fails, the program runs: one line on
 //! standard error says why, and the hooks stay dormant.
 
+use crate::budget;
 use crate::config::{Config, PATH_LEN};
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::layout::{
@@ -211,7 +212,6 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     control.rate_since = header.tsc;
     control.lane_count = shape.lanes;
     control.clock = header.tsc;
-    control.budget_since = header.tsc;
     let ticks_per_ms = ticks_per_ms(header.monotonic_ns, header.tsc);
     let ticks = |ns: u64| (ns / 1000).saturating_mul(ticks_per_ms) / 1000;
     control.ticks_per_ms = ticks_per_ms;
@@ -222,6 +222,7 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     control.seed = options.seed;
     // Also in other modes: hunt may be switched on later.
     suspects::read(config, options);
+    budget::begin(control, header.tsc);
     // SAFETY: aligned, in the mapped header.
     unsafe { AtomicU32::from_ptr(&raw mut header.ready) }.store(1, Ordering::Release);
 }

@@ -1,0 +1,129 @@
+//! Which operations hunt looks at: all of them, as long as its hooks stay within their share of the budget.
+//!
+//! In a program that does little else than using maps the hooks alone would cost more than that. Then hunt looks at
+//! bursts of the operations at busy places, and lets the others there go ahead as if it were not there; how many these
+//! are is counted. At places that are seldom visited it looks at every operation: that is where races hide (LiteRace,
+//! PLDI 2009, whose bursts these are). Nor does it leave out any operation that somebody held at a door waits for.
+
+use crate::budget;
+use crate::config::Config;
+use crate::front::{Front, read_at};
+use crate::layout::*;
+use core::ptr::{read_volatile, write_volatile};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Visits up to which a place is not busy.
+const SELDOM: u64 = 128;
+/// Operations in a burst: 2 to this power.
+const BURST_BITS: u32 = 6;
+/// Of so many operations at a place, one is timed.
+const TIMED: u64 = 16;
+/// What takes longer than this part of a moment (see `budget`) was interrupted: that is no time of the hook's.
+const UNINTERRUPTED: u64 = 4;
+
+/// What becomes of an operation under hunt.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Look {
+    /// It goes ahead.
+    LeftOut,
+    /// It arrives at its map's door.
+    Taken,
+    /// The same, and its time is taken.
+    Timed,
+}
+
+/// An operation at a place is about to begin: counts it, and decides.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn look(front: Front, place: u32, map: u64, goid: u64) -> Look {
+    // SAFETY: the table lies in the front; two threads that meet in an entry lose a count.
+    unsafe {
+        let entry = front.traffic(place_index(place));
+        let number = read_volatile(&raw const (*entry).operations);
+        write_volatile(&raw mut (*entry).operations, number.wrapping_add(1));
+        let level = read_volatile(&raw const (*front.control()).burst_level);
+        let is_in_burst = (number >> BURST_BITS).trailing_zeros() >= level;
+        if number >= SELDOM && !is_in_burst && !is_awaited(front, map, goid) {
+            let left_out = &raw mut (*entry).left_out;
+            write_volatile(left_out, read_volatile(left_out).wrapping_add(1));
+            return Look::LeftOut;
+        }
+        if number.is_multiple_of(TIMED) {
+            Look::Timed
+        } else {
+            Look::Taken
+        }
+    }
+}
+
+/// Somebody is held at the map's door, or this goroutine itself waits there.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn is_awaited(front: Front, map: u64, goid: u64) -> bool {
+    // SAFETY: entries and marks lie in the front.
+    unsafe {
+        if read_volatile(&raw const (*front.control()).at_doors) == 0 {
+            return false;
+        }
+        let entry = front.occupancy_of(map);
+        let is_trapped = read_volatile(&raw const (*entry).map) == map
+            && read_volatile(&raw const (*entry).trap) != 0;
+        let mark = front.mark_of(goid);
+        is_trapped
+            || read_volatile(&raw const (*mark).record.who) & GOID == goid
+                && read_volatile(&raw const (*mark).state) == MARK_HELD
+    }
+}
+
+/// A goroutine comes to a door where it has to wait, or goes away from it.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn at_door(front: Front, comes: bool) {
+    // SAFETY: aligned, in the front.
+    let at_doors = unsafe { AtomicU32::from_ptr(&raw mut (*front.control()).at_doors) };
+    at_doors.fetch_add(if comes { 1 } else { u32::MAX }, Ordering::Relaxed);
+}
+
+/// An operation that began to arrive at `begun` has done so, without waiting.
+///
+/// # Safety
+/// As for `gocc_enter`.
+#[inline(never)]
+pub unsafe fn time(config: &Config, front: Front, begun: u64, until: u64, g: u64) {
+    // SAFETY: the offset is the patcher's; the words lie in the front.
+    unsafe {
+        let control = front.control();
+        let took = until.wrapping_sub(begun);
+        if took < budget::moment(control) / UNINTERRUPTED {
+            let add = |word, by| AtomicU64::from_ptr(word).fetch_add(by, Ordering::Relaxed);
+            add(&raw mut (*control).timed_ticks, took);
+            add(&raw mut (*control).timed, 1);
+        }
+        // Ms are at least 64-byte aligned; which bit stands for one does not matter.
+        let thread = 1 << (read_at(g, config.g_m).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58);
+        AtomicU64::from_ptr(&raw mut (*control).threads_seen).fetch_or(thread, Ordering::Relaxed);
+        budget::balance(front, until);
+    }
+}
+
+/// All operations so far.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn total(front: Front) -> Traffic {
+    let none = Traffic {
+        operations: 0,
+        left_out: 0,
+    };
+    (0..TRAFFIC_COUNT).fold(none, |sum, index| {
+        // SAFETY: the table lies in the front.
+        let entry = unsafe { read_volatile(front.traffic(index)) };
+        Traffic {
+            operations: sum.operations.wrapping_add(entry.operations),
+            left_out: sum.left_out.wrapping_add(entry.left_out),
+        }
+    })
+}
