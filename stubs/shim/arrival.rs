@@ -67,21 +67,31 @@ pub unsafe extern "C" fn gocc_enter(
             return PROCEED;
         }
         let here = Here::new(config, place, g, frame);
-        let (place, look) = if regime.gate == GATE_HUNT {
-            let place = here.place(config);
-            (place, traffic::look(front, place, map, here.goid))
-        } else {
-            (0, Look::Taken)
-        };
-        if look == Look::LeftOut {
-            return PROCEED;
-        }
         let mark = front.mark_of(here.goid);
+        // Made once, and completed as more is known: the stack is small.
+        let mut arrival = Arrival {
+            config,
+            front,
+            here,
+            place: 0,
+            map,
+            map_type,
+            mark,
+            now: 0,
+            regime,
+            is_back: false,
+        };
+        let mut look = Look::Taken;
+        if regime.gate == GATE_HUNT {
+            arrival.place = arrival.here.place(config);
+            look = traffic::look(&arrival);
+            if look == Look::LeftOut {
+                return PROCEED;
+            }
+        }
         let state = state_in(regime, mark);
-        let is_own = read_volatile(&raw const (*mark).record.who) & GOID == here.goid;
-        if state != MARK_IDLE
-            && !(is_own && state == MARK_HELD)
-            && !is_abandoned(front, mark, is_own, config, &here)
+        let is_own = is_own(&arrival);
+        if state != MARK_IDLE && !(is_own && state == MARK_HELD) && !is_abandoned(&arrival, is_own)
         {
             // An operation inside another one of the same goroutine, or a mark that two goroutines share.
             return if is_own {
@@ -90,26 +100,24 @@ pub unsafe extern "C" fn gocc_enter(
                 wait_for_mark(config, front, mark, map)
             };
         }
-        let is_back =
+        arrival.is_back =
             is_own && state == MARK_HELD && read_volatile(&raw const (*mark).record.map) == map;
-        let arrival = Arrival {
-            config,
-            front,
-            here,
-            place,
-            map,
-            map_type,
-            mark,
-            now: sys::tsc(),
-            regime,
-            is_back,
-        };
+        arrival.now = sys::tsc();
         let answer = arrive(&arrival);
         if look == Look::Timed && answer == PROCEED {
-            traffic::time(config, front, arrival.now, sys::tsc(), g);
+            traffic::time(&arrival);
         }
         answer
     }
+}
+
+/// The mark is of the arriving goroutine, not of another one whose id differs by a multiple of the number of marks.
+///
+/// # Safety
+/// The mark must lie in the front.
+pub unsafe fn is_own(arrival: &Arrival<'_>) -> bool {
+    // SAFETY: the caller's.
+    unsafe { read_volatile(&raw const (*arrival.mark).record.who) & GOID == arrival.here.goid }
 }
 
 /// The state of a mark. One of an earlier epoch says nothing any more: its operation may have ended
@@ -173,19 +181,13 @@ unsafe fn may_yield(config: &Config, g: u64) -> bool {
 ///
 /// # Safety
 /// The mark must lie in the front.
-unsafe fn is_abandoned(
-    front: Front,
-    mark: *mut Mark,
-    is_own: bool,
-    config: &Config,
-    here: &Here,
-) -> bool {
+unsafe fn is_abandoned(arrival: &Arrival<'_>, is_own: bool) -> bool {
     // SAFETY: the caller's.
     unsafe {
-        let outer = read_volatile(&raw const (*mark).depth);
-        let is_over = is_own && outer >= here.depth(config);
+        let outer = read_volatile(&raw const (*arrival.mark).depth);
+        let is_over = is_own && outer >= arrival.here.depth(arrival.config);
         if is_over {
-            release(front, mark);
+            release(arrival.front, arrival.mark);
         }
         is_over
     }

@@ -142,11 +142,11 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
     }
 }
 
-/// The program begins; the hooks have taken the time since `start` for themselves.
-pub fn begin(control: &mut Control, start: u64) {
+/// The program goes on, which has `begun` to make the ring: that counts as the hooks' time.
+pub fn begin(control: &mut Control, begun: u64) {
     let now = sys::tsc();
-    control.budget_since = start;
-    control.hook_ticks = now.wrapping_sub(start);
+    control.budget_since = begun;
+    control.hook_ticks = now.wrapping_sub(begun);
     control.recent_ticks = control.hook_ticks;
     control.recent_hook_ticks = control.hook_ticks;
     control.hooks_counted = now;

@@ -80,6 +80,8 @@ unsafe fn starts_with(text: *const u8, prefix: &[u8]) -> bool {
 /// The options in force: what was chosen at patch time, overridden by `GOCC`.
 pub struct Options {
     pub gate: u32,
+    /// When the program began, time-stamp counter.
+    pub begun: u64,
     /// Bytes per lane, as asked for.
     pub lane_size: u64,
     pub exit_code: u32,
@@ -110,6 +112,7 @@ impl Options {
     pub fn defaults(config: &Config) -> Options {
         Options {
             gate: config.default_gate,
+            begun: sys::tsc(),
             lane_size: u64::from(config.default_lane_size),
             exit_code: config.default_exit_code,
             sample_period: config.sample_period,

@@ -222,7 +222,7 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     control.seed = options.seed;
     // Also in other modes: hunt may be switched on later.
     suspects::read(config, options);
-    budget::begin(control, header.tsc);
+    budget::begin(control, options.begun);
     // SAFETY: aligned, in the mapped header.
     unsafe { AtomicU32::from_ptr(&raw mut header.ready) }.store(1, Ordering::Release);
 }

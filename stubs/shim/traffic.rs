@@ -5,10 +5,11 @@
 //! are is counted. At places that are seldom visited it looks at every operation: that is where races hide (LiteRace,
 //! PLDI 2009, whose bursts these are). Nor does it leave out any operation that somebody held at a door waits for.
 
+use crate::arrival::{Arrival, is_own};
 use crate::budget;
-use crate::config::Config;
 use crate::front::{Front, read_at};
 use crate::layout::*;
+use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -36,15 +37,16 @@ pub enum Look {
 ///
 /// # Safety
 /// The front must be mapped.
-pub unsafe fn look(front: Front, place: u32, map: u64, goid: u64) -> Look {
+pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
     // SAFETY: the table lies in the front; two threads that meet in an entry lose a count.
     unsafe {
-        let entry = front.traffic(place_index(place));
+        let front = arrival.front;
+        let entry = front.traffic(place_index(arrival.place));
         let number = read_volatile(&raw const (*entry).operations);
         write_volatile(&raw mut (*entry).operations, number.wrapping_add(1));
         let level = read_volatile(&raw const (*front.control()).burst_level);
         let is_in_burst = (number >> BURST_BITS).trailing_zeros() >= level;
-        if number >= SELDOM && !is_in_burst && !is_awaited(front, map, goid) {
+        if number >= SELDOM && !is_in_burst && !is_awaited(arrival) {
             let left_out = &raw mut (*entry).left_out;
             write_volatile(left_out, read_volatile(left_out).wrapping_add(1));
             return Look::LeftOut;
@@ -61,19 +63,17 @@ pub unsafe fn look(front: Front, place: u32, map: u64, goid: u64) -> Look {
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn is_awaited(front: Front, map: u64, goid: u64) -> bool {
+unsafe fn is_awaited(arrival: &Arrival<'_>) -> bool {
     // SAFETY: entries and marks lie in the front.
     unsafe {
-        if read_volatile(&raw const (*front.control()).at_doors) == 0 {
+        if read_volatile(&raw const (*arrival.front.control()).at_doors) == 0 {
             return false;
         }
-        let entry = front.occupancy_of(map);
-        let is_trapped = read_volatile(&raw const (*entry).map) == map
+        let entry = arrival.front.occupancy_of(arrival.map);
+        let is_trapped = read_volatile(&raw const (*entry).map) == arrival.map
             && read_volatile(&raw const (*entry).trap) != 0;
-        let mark = front.mark_of(goid);
-        is_trapped
-            || read_volatile(&raw const (*mark).record.who) & GOID == goid
-                && read_volatile(&raw const (*mark).state) == MARK_HELD
+        let waits = read_volatile(&raw const (*arrival.mark).state) == MARK_HELD;
+        is_trapped || waits && is_own(arrival)
     }
 }
 
@@ -87,25 +87,28 @@ pub unsafe fn at_door(front: Front, comes: bool) {
     at_doors.fetch_add(if comes { 1 } else { u32::MAX }, Ordering::Relaxed);
 }
 
-/// An operation that began to arrive at `begun` has done so, without waiting.
+/// An operation has arrived, without waiting: that is how long it took.
 ///
 /// # Safety
 /// As for `gocc_enter`.
 #[inline(never)]
-pub unsafe fn time(config: &Config, front: Front, begun: u64, until: u64, g: u64) {
+pub unsafe fn time(arrival: &Arrival<'_>) {
     // SAFETY: the offset is the patcher's; the words lie in the front.
     unsafe {
-        let control = front.control();
-        let took = until.wrapping_sub(begun);
+        let control = arrival.front.control();
+        let now = sys::tsc();
+        let took = now.wrapping_sub(arrival.now);
         if took < budget::moment(control) / UNINTERRUPTED {
             let add = |word, by| AtomicU64::from_ptr(word).fetch_add(by, Ordering::Relaxed);
             add(&raw mut (*control).timed_ticks, took);
             add(&raw mut (*control).timed, 1);
         }
         // Ms are at least 64-byte aligned; which bit stands for one does not matter.
-        let thread = 1 << (read_at(g, config.g_m).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58);
+        let thread = 1
+            << (read_at(arrival.here.g, arrival.config.g_m).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                >> 58);
         AtomicU64::from_ptr(&raw mut (*control).threads_seen).fetch_or(thread, Ordering::Relaxed);
-        budget::balance(front, until);
+        budget::balance(arrival.front, now);
     }
 }
 
