@@ -42,6 +42,8 @@ mod order;
 mod side;
 #[path = "../stubs/shim/sys.rs"]
 mod sys;
+#[path = "../stubs/shim/traffic.rs"]
+mod traffic;
 
 use arrival::{PROCEED, YIELD, gocc_enter, gocc_leave};
 use config::Config;
