@@ -142,14 +142,13 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
     }
 }
 
-/// The program goes on, which has `begun` to make the ring: that counts as the hooks' time.
+/// The program goes on, which has `begun` to make the ring: that counts as the hooks' time, which they save later.
 pub fn begin(control: &mut Control, begun: u64) {
     let now = sys::tsc();
-    control.budget_since = begun;
-    control.hook_ticks = now.wrapping_sub(begun);
-    control.recent_ticks = control.hook_ticks;
-    control.recent_hook_ticks = control.hook_ticks;
+    control.budget_since = now;
     control.hooks_counted = now;
+    control.recent_ticks = now.wrapping_sub(begun);
+    control.recent_hook_ticks = control.recent_ticks;
 }
 
 /// Once a millisecond: estimates what the hooks have cost since the last time, and changes the share of operations
@@ -227,9 +226,10 @@ impl Spent {
         let theirs = share(self.had).max(1);
         let level = (1..=HIGHEST_LEVEL).find(|level| self.hooks_of_all >> (level - 1) <= theirs);
         let level = level.unwrap_or(HIGHEST_LEVEL + 1) - 1;
-        // What was spent too much is saved now, and the other way round.
+        // What was spent too much is saved where there is something to save, and the other way round.
+        let is_little = self.hooks_of_all < theirs / 4;
         let theirs = share(self.had_of_late) + HOOKS_ON_CREDIT_US * per_ms / 1_000;
-        if self.hooks_of_late > theirs {
+        if self.hooks_of_late > theirs && !is_little {
             level + 1
         } else if self.hooks_of_late < theirs / 2 {
             level.saturating_sub(1)
