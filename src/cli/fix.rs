@@ -3,17 +3,21 @@
 use super::progress::Progress;
 use super::{EXIT_FINDINGS, output};
 use crate::scan::ScanOptions;
-use crate::scan::fix::{self, Fixes, Outcome, Patched};
+use crate::scan::fix::{self, Fixes, Outcome, Patched, Preference};
 use anyhow::{Context, bail};
 use similar::TextDiff;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Proposes patches on stdout, or applies them; what is not fixed makes the exit code 66.
-pub fn run(options: &ScanOptions, apply: bool) -> anyhow::Result<ExitCode> {
+pub fn run(
+    options: &ScanOptions,
+    apply: bool,
+    preferred: &[Preference],
+) -> anyhow::Result<ExitCode> {
     let fixes = {
         let _progress = Progress::start("looking for patches");
-        fix::propose(options)?
+        fix::propose(options, preferred)?
     };
     if apply {
         fixes.files.iter().try_for_each(write)?;
@@ -41,11 +45,15 @@ fn line(outcome: &Outcome, apply: bool) -> String {
     let Outcome { map, place, result } = outcome;
     match result {
         Ok(fixed) => format!(
-            "{} {map} ({place}): {}, {} in {} places",
+            "{} {map} ({place}): {}, {} in {} places{}",
             if apply { "fixed" } else { "can fix" },
             fixed.kind.text(),
-            fixed.lock,
-            fixed.places
+            fixed.name,
+            fixed.places,
+            fixed
+                .instead
+                .as_ref()
+                .map_or_else(String::new, |why| format!(" ({why})"))
         ),
         Err(why) => format!("no fix for {map} ({place}): {why}"),
     }

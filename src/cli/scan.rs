@@ -4,6 +4,7 @@ use super::report::deliver;
 use super::{output, scanned};
 use crate::analyze::model::Confidence;
 use crate::report::{self, Format, ReportOptions};
+use crate::scan::fix::Preference;
 use crate::scan::rules::{RULES, Rule};
 use crate::scan::{self, ScanOptions, Scanned};
 use anyhow::{Context, bail};
@@ -56,11 +57,23 @@ pub struct ScanArgs {
     /// Print patches for what is found
     ///
     /// Each is complete, and built and tested in a copy with the Go toolchain; or there is none.
-    #[arg(long)]
+    #[arg(long, group = "patches")]
     pub diff: bool,
     /// Apply these patches
-    #[arg(long, conflicts_with = "diff")]
+    #[arg(long, group = "patches")]
     pub fix: bool,
+    /// Of several ways to fix a map, take this one where it is right
+    ///
+    /// Without it: a lock; and what is right without one where a lock is not.
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_enum,
+        value_name = "KIND",
+        value_delimiter = ',',
+        requires = "patches"
+    )]
+    pub prefer: Vec<Preference>,
     /// Parse everything, and keep nothing for the next scan
     #[arg(hide_short_help = true, long)]
     pub no_cache: bool,
@@ -95,7 +108,7 @@ pub fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
         return super::scan_binary::run(path, args.format, args.output.as_deref());
     }
     if args.diff || args.fix {
-        return super::fix::run(&options(&args), args.fix);
+        return super::fix::run(&options(&args), args.fix, &args.prefer);
     }
     let policy = args.config.load()?.policy()?;
     let cache = (!args.no_cache).then(ScanCache::open).flatten();

@@ -1,6 +1,6 @@
 //! What a use of a map does, from where it stands.
 
-use super::scope::{Declared, declaration, element_of};
+use super::scope::{Declared, declaration, element_of, key_of};
 use super::source::{GoFile, all, ancestors, function_around, named, statements};
 use super::uses::Use;
 use tree_sitter::Node;
@@ -102,6 +102,7 @@ fn of_element(
         return match of_map(file, whole, parent, element.unwrap_or(map_type)) {
             (_, Use::Snapshot) => Use::Escape("an inner map is kept under another name".to_owned()),
             (_, Use::Returned) => Use::Escape("an inner map is returned".to_owned()),
+            (_, Use::Sent) => Use::Escape("an inner map is sent over a channel".to_owned()),
             (_, other) => other,
         };
     }
@@ -134,6 +135,7 @@ fn of_map<'p>(file: &GoFile, whole: Node<'p>, parent: Node<'p>, map_type: &str) 
             Some("&") => address(file, whole, parent, map_type),
             _ => escape("it is a pointer to a map"),
         },
+        "send_statement" if is_sent_to_readers(file, parent, whole) => (whole, Use::Sent),
         "send_statement" => escape("it is sent over a channel"),
         "selector_expression" => escape("it has methods"),
         "slice_expression" => escape("a part of it is taken"),
@@ -166,7 +168,81 @@ fn in_list<'p>(file: &GoFile, whole: Node<'p>, list: Node<'p>) -> (Node<'p>, Use
     }
 }
 
-fn alias<'p>(statement: Node<'p>, list: Node<'p>, whole: Node<'p>) -> Option<Node<'p>> {
+/// Over a local channel that only sends and receives know, whose receivers only read the map and wait for
+/// nothing else: what the sender writes later they could only see by chance.
+fn is_sent_to_readers(file: &GoFile, send: Node<'_>, map: Node<'_>) -> bool {
+    let channel = send.child_by_field_name("channel");
+    let is_value = send.child_by_field_name("value") == Some(map);
+    let Some(channel) = channel.filter(|node| is_value && node.kind() == "identifier") else {
+        return false;
+    };
+    let Declared::Local(made) = declaration(file, channel) else {
+        return false;
+    };
+    let is_made = super::uses::value_of(made)
+        .is_some_and(|value| file.text_of(value).starts_with("make(chan "));
+    let Some(function) = function_around(made).filter(|_| is_made) else {
+        return false;
+    };
+    let uses = all(function, &|node| {
+        node.kind() == "identifier"
+            && node != made
+            && file.text_of(node) == file.text_of(made)
+            && declaration(file, node) == Declared::Local(made)
+    });
+    uses.into_iter().all(|name| {
+        name.parent().is_some_and(|parent| match parent.kind() {
+            "send_statement" => parent.child_by_field_name("channel") == Some(name),
+            "argument_list" => parent.parent().is_some_and(|call| {
+                let function = call.child_by_field_name("function");
+                function.is_some_and(|function| {
+                    matches!(file.text_of(function), "close" | "len" | "cap")
+                })
+            }),
+            "unary_expression" | "range_clause" => is_reader(file, parent, name),
+            _ => false,
+        })
+    })
+}
+
+/// What is received is only read, in a function that waits for nothing but the channel.
+fn is_reader(file: &GoFile, receive: Node<'_>, channel: Node<'_>) -> bool {
+    let around = match receive.kind() {
+        "range_clause" => Some(receive),
+        _ => receive.parent().and_then(|list| list.parent()),
+    };
+    let names = around
+        .filter(|around| matches!(around.kind(), "range_clause" | "short_var_declaration"))
+        .and_then(|around| around.child_by_field_name("left"))
+        .map(named)
+        .unwrap_or_default();
+    let [name] = names[..] else { return false };
+    let waits = |function: Node<'_>| {
+        let other = all(function, &|node| match node.kind() {
+            "select_statement" => true,
+            "unary_expression" | "range_clause" => {
+                let operand = ["operand", "right"]
+                    .into_iter()
+                    .find_map(|field| node.child_by_field_name(field));
+                let is_other =
+                    operand.is_none_or(|operand| file.text_of(operand) != file.text_of(channel));
+                is_other && file.text_of(node).starts_with("<-")
+            }
+            "call_expression" => node
+                .child_by_field_name("function")
+                .is_some_and(|function| {
+                    let method = file.text_of(function).rsplit('.').next().unwrap_or("");
+                    matches!(method, "Lock" | "RLock" | "Wait" | "Load" | "Do" | "Sleep")
+                }),
+            _ => false,
+        });
+        !other.is_empty()
+    };
+    is_only_read(file, name) && function_around(receive).is_some_and(|function| !waits(function))
+}
+
+/// The name that an expression of a list gets.
+pub fn alias<'p>(statement: Node<'p>, list: Node<'p>, whole: Node<'p>) -> Option<Node<'p>> {
     let position = named(list).iter().position(|item| *item == whole)?;
     let left = named(statement.child_by_field_name("left")?);
     (left.len() == named(list).len())
@@ -282,39 +358,43 @@ fn address<'p>(file: &GoFile, whole: Node<'p>, unary: Node<'p>, map_type: &str) 
     }
 }
 
+/// Types whose values are numbers.
+const NUMBERS: &[&str] = &[
+    "int",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "byte",
+    "rune",
+    "complex64",
+    "complex128",
+    "uintptr",
+];
+
+/// A predeclared type of numbers.
+pub fn is_number(ty: &str) -> bool {
+    NUMBERS.contains(&ty)
+}
+
+/// A predeclared type, or the empty struct: its values share nothing and have no methods.
+pub fn is_predeclared(ty: &str) -> bool {
+    is_number(ty) || matches!(ty, "bool" | "string" | "struct{}")
+}
+
 /// Keys and values are of predeclared types: a copy shares nothing, and they have no methods.
 pub fn is_plain(map_type: &str) -> bool {
-    const PREDECLARED: &[&str] = &[
-        "bool",
-        "string",
-        "int",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "float32",
-        "float64",
-        "byte",
-        "rune",
-        "complex64",
-        "complex128",
-        "struct{}",
-        "uintptr",
-    ];
-    let Some(value) = element_of(map_type) else {
+    let (Some(key), Some(value)) = (key_of(map_type), element_of(map_type)) else {
         return false;
     };
-    let key = map_type
-        .trim()
-        .strip_prefix("map[")
-        .and_then(|rest| rest.split(']').next())
-        .unwrap_or("");
-    PREDECLARED.contains(&value) && PREDECLARED.contains(&key)
+    is_predeclared(key) && is_predeclared(value)
 }
 
 /// The statement around a node that stands in a list of statements.
@@ -326,28 +406,9 @@ pub fn statement_of(node: Node<'_>) -> Option<Node<'_>> {
     })
 }
 
-/// A type's or conversion's name that can stand before parentheses without being a call.
+/// A predeclared type's name, which can stand before parentheses without being a call.
 pub fn is_conversion(name: &str) -> bool {
-    matches!(
-        name,
-        "bool"
-            | "string"
-            | "int"
-            | "int8"
-            | "int16"
-            | "int32"
-            | "int64"
-            | "uint"
-            | "uint8"
-            | "uint16"
-            | "uint32"
-            | "uint64"
-            | "float32"
-            | "float64"
-            | "byte"
-            | "rune"
-            | "uintptr"
-    )
+    is_number(name) && !name.starts_with("complex") || matches!(name, "bool" | "string")
 }
 
 /// A builtin that neither waits nor calls back.

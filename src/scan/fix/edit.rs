@@ -1,6 +1,7 @@
 //! Edits of files by byte ranges, and what they make of a text.
 
 use super::source::GoFile;
+use similar::{DiffTag, TextDiff};
 use tree_sitter::Node;
 
 /// One edit.
@@ -69,6 +70,56 @@ impl Edit {
     }
 }
 
+impl Edit {
+    /// Removes bytes, with their lines when nothing else stands there.
+    pub fn remove(file: usize, source: &GoFile, range: std::ops::Range<usize>) -> Edit {
+        let mut edit = Edit {
+            file,
+            start: range.start,
+            end: range.end,
+            text: String::new(),
+        };
+        let rest = source.text.get(range.end..).unwrap_or("");
+        let line = rest.split_inclusive('\n').next().unwrap_or("");
+        if let Some(indent) = indent(source, range.start)
+            && line.trim().is_empty()
+        {
+            edit.start -= indent.len();
+            edit.end += line.len();
+        }
+        edit
+    }
+
+    /// What turns one text of a file into another, line by line.
+    pub fn between(file: usize, before: &str, after: &str) -> Vec<Edit> {
+        let diff = TextDiff::from_lines(before, after);
+        let starts = |text: &str| -> Vec<usize> {
+            let mut at = 0;
+            let lines = text.split_inclusive('\n').map(|line| {
+                at += line.len();
+                at
+            });
+            std::iter::once(0).chain(lines).collect()
+        };
+        let (old, new) = (starts(before), starts(after));
+        let place = |starts: &[usize], line: usize| starts.get(line).copied().unwrap_or_default();
+        diff.ops()
+            .iter()
+            .filter(|op| op.tag() != DiffTag::Equal)
+            .map(|op| {
+                let (lines, others) = (op.old_range(), op.new_range());
+                let fresh = place(&new, others.start)..place(&new, others.end);
+                Edit {
+                    file,
+                    start: place(&old, lines.start),
+                    end: place(&old, lines.end),
+                    text: after.get(fresh).unwrap_or("").to_owned(),
+                }
+            })
+            .collect()
+    }
+}
+
 /// The blanks before a place, when nothing else stands before it in its line.
 fn indent(source: &GoFile, at: usize) -> Option<String> {
     let before = source.text.get(..at)?;
@@ -121,5 +172,14 @@ mod tests {
     #[test]
     fn overlaps_are_refused() {
         assert_eq!(apply("abcd", &[edit(0, 3, "x"), edit(1, 2, "y")]), None);
+    }
+
+    #[test]
+    fn two_texts_and_the_edits_between_them() {
+        let (before, after) = ("a\nb\nc\nd\n", "a\nx\ny\nc\n");
+        let edits = Edit::between(0, before, after);
+        assert_eq!(edits.len(), 2);
+        assert_eq!(apply(before, &edits).as_deref(), Some(after));
+        assert_eq!(apply("", &Edit::between(0, "", "a")).as_deref(), Some("a"));
     }
 }

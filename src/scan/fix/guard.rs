@@ -44,9 +44,12 @@ impl Guard {
 }
 
 fn base_of<'p>(usage: &Usage<'p>) -> Option<Node<'p>> {
-    (usage.map.kind() == "selector_expression")
-        .then(|| usage.map.child_by_field_name("operand"))
-        .flatten()
+    let of_field = || {
+        (usage.map.kind() == "selector_expression")
+            .then(|| usage.map.child_by_field_name("operand"))
+            .flatten()
+    };
+    usage.base.or_else(of_field)
 }
 
 /// Statements that are held together.
@@ -473,34 +476,13 @@ impl<'p> Guarding<'_, 'p> {
         Ok(())
     }
 
-    /// A name that means nothing yet in the function around a statement.
     fn fresh(&mut self, statement: Node<'p>, wishes: &[&str]) -> String {
-        let around = ancestors(statement)
-            .filter(|node| super::source::is_function(*node))
-            .last()
-            .unwrap_or(statement);
-        let known: HashSet<&str> = all(around, &|node| {
-            matches!(
-                node.kind(),
-                "identifier" | "type_identifier" | "package_identifier"
-            )
-        })
-        .into_iter()
-        .map(|node| self.file.text_of(node))
-        .collect();
-        let numbered =
-            (2..).map(|number| format!("{}{number}", wishes.first().unwrap_or(&"value")));
-        let mut candidates = wishes.iter().map(|wish| (*wish).to_owned()).chain(numbered);
-        let found =
-            candidates.find(|name| !known.contains(&name[..]) && !self.given.contains(name));
-        let name = found.unwrap_or_default();
-        self.given.insert(name.clone());
-        name
+        super::source::fresh(self.file, statement, wishes, &mut self.given)
     }
 }
 
 /// It is evaluated only when something else holds.
-fn is_conditional(node: Node<'_>, within: Node<'_>) -> bool {
+pub(super) fn is_conditional(node: Node<'_>, within: Node<'_>) -> bool {
     let mut below = node;
     for around in ancestors(node).skip(1) {
         if around == within {
@@ -531,7 +513,7 @@ fn is_whole_of_many(call: Node<'_>, statement: Node<'_>) -> bool {
 }
 
 /// `v, ok := m[k]`.
-fn has_ok(whole: Node<'_>) -> bool {
+pub(super) fn has_ok(whole: Node<'_>) -> bool {
     let Some(list) = whole
         .parent()
         .filter(|list| list.kind() == "expression_list")

@@ -2,8 +2,11 @@
 
 use super::guard::Guard;
 use super::locks::{Held, held_at, lock_call};
+use super::plan::Case;
 use super::scope::{Declared, Types, declaration};
-use super::source::{GoFile, GoPackage, all, all_here, ancestors, bare, function_around};
+use super::source::{
+    GoFile, GoPackage, all, all_here, ancestors, bare, function_around, is_function,
+};
 use super::uses::{Subject, SubjectKind, Usage, Use};
 use tree_sitter::Node;
 
@@ -55,14 +58,14 @@ pub fn is_open(
 ///
 /// # Errors
 /// When the text does not tell.
-pub fn standings(
-    package: &GoPackage,
-    _types: &Types<'_>,
-    subject: &Subject,
-    usages: &[Usage<'_>],
-    declaring: &GoFile,
-    declared: Node<'_>,
-) -> Result<Vec<Standing>, String> {
+pub fn standings(case: &Case<'_, '_>) -> Result<Vec<Standing>, String> {
+    let Case {
+        package,
+        subject,
+        file: declaring,
+        declared,
+        ..
+    } = *case;
     let one = |usage: &Usage<'_>| {
         let file = package.files.get(usage.file).ok_or("its file is gone")?;
         if usage.what == Use::Made {
@@ -88,13 +91,18 @@ pub fn standings(
         }
         Ok(standing)
     };
-    usages.iter().map(one).collect()
+    case.usages.iter().map(one).collect()
 }
 
 fn base_text(file: &GoFile, usage: &Usage<'_>) -> String {
+    let of_field = || {
+        (usage.map.kind() == "selector_expression")
+            .then(|| usage.map.child_by_field_name("operand"))
+            .flatten()
+    };
     usage
-        .map
-        .child_by_field_name("operand")
+        .base
+        .or_else(of_field)
         .map(|base| file.text_of(bare(base)).to_owned())
         .unwrap_or_default()
 }
@@ -270,9 +278,23 @@ pub fn check_callers(standings: &[Standing], lock: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Where somebody does.
-pub fn check_waiting(package: &GoPackage, lock: &str) -> Result<(), String> {
-    for file in &package.files {
-        for function in all(file.root(), &|node| super::source::is_function(node)) {
+pub fn check_waiting(case: &Case<'_, '_>, lock: &str) -> Result<(), String> {
+    // A local variable's lock is not known outside of the function that declares both.
+    let known_in = ancestors(case.declared)
+        .filter(|node| is_function(*node))
+        .last()
+        .filter(|_| matches!(case.subject.kind, SubjectKind::Local(_)));
+    let is_global = super::scope::global(case.package, lock).is_some();
+    for (number, file) in case.package.files.iter().enumerate() {
+        for function in all(file.root(), &|node| is_function(node)) {
+            let is_outside = known_in.is_some_and(|known_in| {
+                number != case.subject.file
+                    || function.start_byte() < known_in.start_byte()
+                    || known_in.end_byte() < function.end_byte()
+            });
+            if is_outside && !is_global {
+                continue;
+            }
             let Some(body) = function.child_by_field_name("body") else {
                 continue;
             };

@@ -7,6 +7,7 @@
 //!    on) is not fixed.
 //! 2. [`held`] looks which lock the uses have already: with one in common, the others get it too; else the
 //!    map gets a lock of its own.
+//!    Or the map becomes a [`sync_map`], or a struct ([`typed`]), where every use fits.
 //! 3. [`guard`] puts the open uses under the lock. What is held is [`quiet`]: it waits for nobody and
 //!    calls nothing of the program, so that a new lock cannot be part of a deadlock.
 //! 4. [`check`] proves it in a copy of the module: with the subject renamed at all uses it must compile, so
@@ -15,16 +16,21 @@
 //!
 //! Without a Go toolchain nothing is proposed, since nothing can be proved.
 
+mod aliases;
 mod check;
 mod classify;
+mod constants;
 mod edit;
 mod guard;
 mod held;
+mod imports;
 mod locks;
 mod plan;
 mod quiet;
 mod scope;
 mod source;
+mod sync_map;
+mod typed;
 mod uses;
 
 use super::files::{self, Module};
@@ -37,7 +43,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use uses::Subject;
 
-pub use plan::FixKind;
+pub use plan::{FixKind, Preference};
 
 /// What became of one map.
 #[derive(Clone, Debug)]
@@ -55,10 +61,12 @@ pub struct Outcome {
 pub struct Fixed {
     /// What it does.
     pub kind: FixKind,
-    /// The lock.
-    pub lock: String,
-    /// Uses that were put under the lock.
+    /// The lock, the sync.Map or the struct type.
+    pub name: String,
+    /// Uses that changed.
     pub places: usize,
+    /// Why it is not of the kind that was wanted first.
+    pub instead: Option<String>,
 }
 
 /// A file, before and after.
@@ -81,11 +89,12 @@ pub struct Fixes {
     pub outcomes: Vec<Outcome>,
 }
 
-/// Scans, plans and checks.
+/// Scans, plans and checks. Of several kinds of patch the first preferred one that is possible is taken, and
+/// a lock where none is preferred.
 ///
 /// # Errors
 /// As [`scan`].
-pub fn propose(options: &ScanOptions) -> Result<Fixes, ScanError> {
+pub fn propose(options: &ScanOptions, preferred: &[Preference]) -> Result<Fixes, ScanError> {
     let findings = scan(options)?.findings;
     let mut fixes = Fixes::default();
     if findings.is_empty() {
@@ -99,7 +108,7 @@ pub fn propose(options: &ScanOptions) -> Result<Fixes, ScanError> {
             })
             .collect();
         if !own.is_empty() {
-            Bench::new(&module, options).run(&own, &mut fixes);
+            Bench::new(&module, options, preferred).run(&own, &mut fixes);
         }
     }
     Ok(fixes)
@@ -115,6 +124,7 @@ fn place_of(finding: &Finding) -> Option<(PathBuf, u32)> {
 struct Bench<'m> {
     module: &'m Module,
     options: &'m ScanOptions,
+    preferred: &'m [Preference],
     packages: BTreeMap<PathBuf, Option<GoPackage>>,
 }
 
@@ -132,10 +142,11 @@ struct Candidate {
 }
 
 impl<'m> Bench<'m> {
-    fn new(module: &'m Module, options: &'m ScanOptions) -> Bench<'m> {
+    fn new(module: &'m Module, options: &'m ScanOptions, preferred: &'m [Preference]) -> Bench<'m> {
         Bench {
             module,
             options,
+            preferred,
             packages: BTreeMap::new(),
         }
     }
@@ -199,7 +210,7 @@ impl<'m> Bench<'m> {
     fn plan(&self, named: &Named) -> Result<Plan, String> {
         let package = self.packages.get(&named.package).and_then(Option::as_ref);
         let package = package.ok_or("its package is gone")?;
-        plan::plan(package, &named.subject, self.module.go)
+        plan::plan(package, &named.subject, self.module.go, self.preferred)
     }
 
     /// Proves and checks the candidates, and keeps the ones that pass.
@@ -281,7 +292,7 @@ impl<'m> Bench<'m> {
         })
     }
 
-    /// All together first, each alone when that fails.
+    /// All together first; when that fails, one more at a time.
     fn leave_out(
         &self,
         candidates: Vec<Candidate>,
@@ -293,7 +304,8 @@ impl<'m> Bench<'m> {
         }
         let mut kept: Vec<Candidate> = Vec::new();
         for candidate in candidates {
-            match check(&[&candidate]) {
+            let with: Vec<&Candidate> = kept.iter().chain([&candidate]).collect();
+            match check(&with) {
                 Ok(()) => kept.push(candidate),
                 Err(why) => fixes.outcomes.push(candidate.refuse(why)),
             }
@@ -522,8 +534,9 @@ impl Candidate {
             place: self.place,
             result: Ok(Fixed {
                 kind: self.plan.kind,
-                lock: self.plan.lock,
+                name: self.plan.name,
                 places: self.plan.places,
+                instead: self.plan.instead,
             }),
         }
     }

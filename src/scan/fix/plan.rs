@@ -1,13 +1,15 @@
-//! From a subject to a patch: which lock guards it, where that lock is missing, and the edits. A plan
-//! covers every use in the package, or there is none.
+//! From a subject to a patch: a lock, where it is missing and the edits; or a [`sync_map`] or a [`typed`] struct
+//! where that is wanted, or right without a lock. A plan covers every use in the package, or there is none.
 
 use super::edit::Edit;
 use super::guard::{Guard, Guarding, declaring_statement};
 use super::held::{self, Standing};
+use super::imports::import;
 use super::quiet::Quiet;
 use super::scope::Types;
-use super::source::{GoFile, GoPackage, ancestors, named};
+use super::source::{GoFile, GoPackage, ancestors};
 use super::uses::{self, Subject, SubjectKind, Usage, Use};
+use super::{sync_map, typed};
 use std::collections::HashSet;
 use std::ops::Range;
 use tree_sitter::Node;
@@ -25,6 +27,14 @@ pub enum FixKind {
     ExistingLock,
     /// A copy in place of the map.
     Snapshot,
+    /// A copy is sent in place of the map.
+    SentCopy,
+    /// A sync.Map in place of the map.
+    SyncMap,
+    /// A struct in place of the map, whose fields no two goroutines share.
+    TypedStruct,
+    /// A struct in place of the map, under a lock.
+    TypedGuarded,
 }
 
 impl FixKind {
@@ -36,6 +46,10 @@ impl FixKind {
             FixKind::GuardLocal => "guard a local variable with a new lock",
             FixKind::ExistingLock => "take the lock that other uses take",
             FixKind::Snapshot => "copy the map under its lock",
+            FixKind::SentCopy => "send a copy",
+            FixKind::SyncMap => "switch to sync.Map",
+            FixKind::TypedStruct => "a typed struct with a field for each goroutine",
+            FixKind::TypedGuarded => "a typed struct under a lock",
         }
     }
 }
@@ -45,8 +59,10 @@ impl FixKind {
 pub struct Plan {
     /// What it does.
     pub kind: FixKind,
-    /// The lock.
-    pub lock: String,
+    /// The lock, the sync.Map or the struct type.
+    pub name: String,
+    /// Why it is not of the kind that was wanted first.
+    pub instead: Option<String>,
     /// What is edited.
     pub edits: Vec<Edit>,
     /// Edits that rename the subject everywhere: they compile only when no use was missed.
@@ -57,11 +73,74 @@ pub struct Plan {
     pub places: usize,
 }
 
-/// Plans the fix of one subject.
+/// What is wanted where several kinds of patch are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Preference {
+    /// A lock, with the map as it is.
+    Lock,
+    /// A sync.Map, where all that is done with the map is done by its methods.
+    #[value(name = "sync.Map", alias = "sync-map")]
+    SyncMap,
+    /// A struct in place of a map[string]any with known keys.
+    Struct,
+}
+
+impl Preference {
+    fn text(self) -> &'static str {
+        match self {
+            Preference::Lock => "no lock",
+            Preference::SyncMap => "no sync.Map",
+            Preference::Struct => "no struct",
+        }
+    }
+}
+
+/// One subject, with all that plans look at.
+pub struct Case<'c, 'p> {
+    /// Its package.
+    pub package: &'p GoPackage,
+    /// The package's types.
+    pub types: &'c Types<'p>,
+    /// The variable or field.
+    pub subject: &'c Subject,
+    /// The identifier that declares it.
+    pub declared: Node<'p>,
+    /// The file that does.
+    pub file: &'p GoFile,
+    /// The map's type.
+    pub map_type: &'c str,
+    /// All uses.
+    pub usages: &'c [Usage<'p>],
+    /// The minor version of Go that the module asks for.
+    pub go_minor: u32,
+}
+
+impl Case<'_, '_> {
+    /// A plan without edits.
+    pub fn empty(&self, kind: FixKind) -> Plan {
+        Plan {
+            kind,
+            name: self.subject.name.clone(),
+            instead: None,
+            edits: Vec::new(),
+            proof: proof(self.package, self.usages),
+            regions: Vec::new(),
+            places: 0,
+        }
+    }
+}
+
+/// Plans the fix of one subject: as preferred where that is possible; else a lock, else what is right without
+/// one.
 ///
 /// # Errors
 /// Why it is not fixed.
-pub fn plan(package: &GoPackage, subject: &Subject, go_minor: u32) -> Result<Plan, String> {
+pub fn plan(
+    package: &GoPackage,
+    subject: &Subject,
+    go_minor: u32,
+    preferred: &[Preference],
+) -> Result<Plan, String> {
     let types = Types::new(package);
     let (declared, ty) =
         uses::declared(package, &types, subject).ok_or("its declaration is not found")?;
@@ -73,30 +152,105 @@ pub fn plan(package: &GoPackage, subject: &Subject, go_minor: u32) -> Result<Pla
     let ty = ty.unwrap_or_default();
     let map_type = asserted(package, &types, subject, &ty);
     let usages = uses::uses(package, &types, subject, &map_type)?;
-    check_escapes(package, &usages)?;
-    let standings = held::standings(package, &types, subject, &usages, file, declared)?;
-    let mut draft = Draft {
+    let case = Case {
         package,
         types: &types,
         subject,
+        declared,
+        file,
+        map_type: &map_type,
         usages: &usages,
         go_minor,
-        plan: Plan {
-            kind: FixKind::Snapshot,
-            lock: String::new(),
-            edits: Vec::new(),
-            proof: proof(subject, &usages),
-            regions: Vec::new(),
-            places: 0,
-        },
     };
-    let guard = draft.choose(&standings, file, declared)?;
-    draft.plan.lock = guard.name.trim_start_matches('.').to_owned();
+    first_of(&case, preferred)
+}
+
+/// The first kind of patch that is possible. A struct that is not asked for must need no lock: with one, the
+/// lock alone does.
+fn first_of(case: &Case<'_, '_>, preferred: &[Preference]) -> Result<Plan, String> {
+    let mut instead = None;
+    for preference in preferred {
+        match of_kind(case, *preference) {
+            Ok(plan) => return Ok(Plan { instead, ..plan }),
+            Err(why) => instead = Some(format!("{}: {why}", preference.text())),
+        }
+    }
+    let why = match lock(case) {
+        Ok(plan) => return Ok(Plan { instead, ..plan }),
+        Err(why) => why,
+    };
+    typed::without_lock(case)
+        .or_else(|_| sync_map::plan(case))
+        .map(|plan| Plan {
+            instead: Some(format!("no lock: {why}")),
+            ..plan
+        })
+        .map_err(|other| {
+            let is_new = sync_map::is_worth_saying(case) && other != why;
+            let more = if is_new {
+                format!("; no sync.Map: {other}")
+            } else {
+                String::new()
+            };
+            format!("{why}{more}")
+        })
+}
+
+fn of_kind(case: &Case<'_, '_>, preference: Preference) -> Result<Plan, String> {
+    match preference {
+        Preference::Lock => lock(case),
+        Preference::SyncMap => sync_map::plan(case),
+        Preference::Struct => typed::plan(case),
+    }
+}
+
+/// A lock at every use that has none.
+///
+/// # Errors
+/// Why that is not possible.
+pub fn lock(case: &Case<'_, '_>) -> Result<Plan, String> {
+    check_escapes(case.package, case.usages)?;
+    if case.usages.iter().any(|usage| usage.what == Use::Sent) {
+        return sent(case);
+    }
+    let standings = held::standings(case)?;
+    let mut draft = Draft {
+        case,
+        plan: case.empty(FixKind::Snapshot),
+    };
+    let guard = draft.choose(&standings)?;
+    draft.plan.name = guard.name.trim_start_matches('.').to_owned();
     draft.guard_all(&standings, &guard)?;
     if draft.plan.places == 0 {
         return Err("every use is under the lock already, as far as the text tells".to_owned());
     }
     Ok(draft.plan)
+}
+
+/// A map that is sent to those who only read it, by a function that alone uses it otherwise: a copy is sent.
+fn sent(case: &Case<'_, '_>) -> Result<Plan, String> {
+    let owner = super::source::function_around(case.declared);
+    let is_own = |usage: &Usage<'_>| super::source::function_around(usage.map) == owner;
+    if !matches!(case.subject.kind, SubjectKind::Local(_)) || !case.usages.iter().all(is_own) {
+        return Err("it is sent over a channel, and used by several goroutines".to_owned());
+    }
+    check_clone(case.go_minor)?;
+    let mut plan = case.empty(FixKind::SentCopy);
+    for usage in case.usages.iter().filter(|usage| usage.what == Use::Sent) {
+        let maps = import(&mut plan.edits, usage.file, case.file, "maps");
+        let text = format!("{maps}.Clone({})", case.file.text_of(usage.map));
+        plan.edits.push(Edit::replace(usage.file, usage.map, text));
+        plan.regions.push((usage.file, usage.map.byte_range()));
+        plan.places += 1;
+    }
+    Ok(plan)
+}
+
+fn check_clone(go_minor: u32) -> Result<(), String> {
+    if go_minor < 21 {
+        return Err("a copy needs maps.Clone, which the module's Go does not have".to_owned());
+    }
+    Ok(())
 }
 
 /// What others may use from other packages cannot be guarded here.
@@ -181,53 +335,44 @@ fn check_escapes(package: &GoPackage, usages: &[Usage<'_>]) -> Result<(), String
     Ok(())
 }
 
-fn proof(subject: &Subject, usages: &[Usage<'_>]) -> Vec<Edit> {
-    usages
-        .iter()
-        .map(|usage| {
-            Edit::replace(
-                usage.file,
-                usage.name,
-                format!("{}GoccRenamed", subject.name),
-            )
-        })
-        .collect()
+/// All names of the subject, renamed.
+fn proof(package: &GoPackage, usages: &[Usage<'_>]) -> Vec<Edit> {
+    let renamed = |usage: &Usage<'_>| {
+        let file = package.files.get(usage.file)?;
+        let text = format!("{}GoccRenamed", file.text_of(usage.name));
+        Some(Edit::replace(usage.file, usage.name, text))
+    };
+    usages.iter().filter_map(renamed).collect()
 }
 
-struct Draft<'d, 'p> {
-    package: &'p GoPackage,
-    types: &'d Types<'p>,
-    subject: &'d Subject,
-    usages: &'d [Usage<'p>],
-    go_minor: u32,
+struct Draft<'d, 'c, 'p> {
+    case: &'d Case<'c, 'p>,
     plan: Plan,
 }
 
-impl<'p> Draft<'_, 'p> {
+impl<'p> Draft<'_, '_, 'p> {
     /// The lock that the other uses have, or a new one.
-    fn choose(
-        &mut self,
-        standings: &[Standing],
-        file: &'p GoFile,
-        declared: Node<'p>,
-    ) -> Result<Guard, String> {
-        let beside_field = matches!(self.subject.kind, SubjectKind::Field(_));
+    fn choose(&mut self, standings: &[Standing]) -> Result<Guard, String> {
+        let (file, declared) = (self.case.file, self.case.declared);
+        let beside_field = matches!(self.case.subject.kind, SubjectKind::Field(_));
         if let Some(name) = held::common(standings) {
             self.plan.kind = FixKind::ExistingLock;
             held::check_callers(standings, &name)?;
-            held::check_waiting(self.package, &name)?;
-            let shared = held::is_shared(self.package, self.types, self.subject, &name);
+            held::check_waiting(self.case, &name)?;
+            let shared =
+                held::is_shared(self.case.package, self.case.types, self.case.subject, &name);
             return Ok(Guard {
                 name,
                 beside_field,
                 shared,
             });
         }
-        let name = self.free_name();
-        let sync = self.import(self.subject.file, file, "sync");
-        let line = format!("{name} {sync}.RWMutex // guards {}", self.subject.name);
-        let number = self.subject.file;
-        match self.subject.kind {
+        let name =
+            super::source::free_name(self.case.package, &format!("{}Mu", self.case.subject.name));
+        let sync = import(&mut self.plan.edits, self.case.subject.file, file, "sync");
+        let line = format!("{name} {sync}.RWMutex // guards {}", self.case.subject.name);
+        let number = self.case.subject.file;
+        match self.case.subject.kind {
             SubjectKind::Field(_) => {
                 self.plan.kind = FixKind::GuardField;
                 let declaration = around(declared, "field_declaration")?;
@@ -276,62 +421,10 @@ impl<'p> Draft<'_, 'p> {
         })
     }
 
-    /// `fooMu`, or with a number when the package knows that name.
-    fn free_name(&self) -> String {
-        let known: HashSet<&str> = self
-            .package
-            .files
-            .iter()
-            .flat_map(|file| {
-                super::source::all(file.root(), &|node| {
-                    matches!(
-                        node.kind(),
-                        "identifier" | "field_identifier" | "type_identifier"
-                    )
-                })
-                .into_iter()
-                .map(|node| file.text_of(node))
-            })
-            .collect();
-        let base = format!("{}Mu", self.subject.name);
-        let numbered = (2..).map(|number| format!("{base}{number}"));
-        std::iter::once(base.clone())
-            .chain(numbered)
-            .find(|name| !known.contains(&name[..]))
-            .unwrap_or(base)
-    }
-
-    /// The name of an imported package, which is imported when it is not yet.
-    fn import(&mut self, number: usize, file: &GoFile, path: &str) -> String {
-        if let Some(name) = file.import_name(path) {
-            return name;
-        }
-        let declarations: Vec<Node<'_>> = named(file.root())
-            .into_iter()
-            .filter(|node| matches!(node.kind(), "package_clause" | "import_declaration"))
-            .collect();
-        let list = declarations
-            .iter()
-            .filter_map(|node| {
-                named(*node)
-                    .into_iter()
-                    .find(|n| n.kind() == "import_spec_list")
-            })
-            .find_map(|list| named(list).first().copied());
-        let edit = match (list, declarations.last()) {
-            (Some(first), _) => Edit::before(number, file, first, &format!("\"{path}\"")),
-            (None, Some(last)) => Edit::after(number, file, *last, &format!("\nimport \"{path}\"")),
-            (None, None) => return path.to_owned(),
-        };
-        if !self.plan.edits.contains(&edit) {
-            self.plan.edits.push(edit);
-        }
-        path.to_owned()
-    }
-
     fn guard_all(&mut self, standings: &[Standing], guard: &Guard) -> Result<(), String> {
-        for (number, file) in self.package.files.iter().enumerate() {
+        for (number, file) in self.case.package.files.iter().enumerate() {
             let own: Vec<Usage<'p>> = self
+                .case
                 .usages
                 .iter()
                 .filter(|usage| usage.file == number)
@@ -340,7 +433,7 @@ impl<'p> Draft<'_, 'p> {
             self.upgrade(number, file, standings, guard)?;
             let open: Vec<&Usage<'p>> = own
                 .iter()
-                .filter(|usage| held::is_open(usage, self.usages, standings, guard))
+                .filter(|usage| held::is_open(usage, self.case.usages, standings, guard))
                 .filter(|usage| !matches!(usage.what, Use::Snapshot | Use::Returned))
                 .collect();
             self.snapshots(number, file, &own)?;
@@ -348,7 +441,7 @@ impl<'p> Draft<'_, 'p> {
                 continue;
             }
             self.plan.places += open.len();
-            let maps = (self.go_minor >= 21).then(|| {
+            let maps = (self.case.go_minor >= 21).then(|| {
                 file.import_name("maps")
                     .unwrap_or_else(|| "maps".to_owned())
             });
@@ -357,7 +450,7 @@ impl<'p> Draft<'_, 'p> {
                 file,
                 quiet: Quiet {
                     file,
-                    types: self.types,
+                    types: self.case.types,
                     uses: &own,
                 },
                 open,
@@ -377,7 +470,7 @@ impl<'p> Draft<'_, 'p> {
                 .regions
                 .extend(regions.into_iter().map(|range| (number, range)));
             if needs_maps {
-                self.import(number, file, "maps");
+                import(&mut self.plan.edits, number, file, "maps");
             }
         }
         Ok(())
@@ -395,12 +488,8 @@ impl<'p> Draft<'_, 'p> {
             if !is_held {
                 return Err("it is kept under another name without a lock".to_owned());
             }
-            if self.go_minor < 21 {
-                return Err(
-                    "a copy needs maps.Clone, which the module's Go does not have".to_owned(),
-                );
-            }
-            let maps = self.import(number, file, "maps");
+            check_clone(self.case.go_minor)?;
+            let maps = import(&mut self.plan.edits, number, file, "maps");
             let text = format!("{maps}.Clone({})", file.text_of(usage.map));
             self.plan.edits.push(Edit::replace(number, usage.map, text));
             self.plan.kind = FixKind::Snapshot;
@@ -418,7 +507,7 @@ impl<'p> Draft<'_, 'p> {
         guard: &Guard,
     ) -> Result<(), String> {
         let mut done: HashSet<usize> = HashSet::new();
-        for (usage, standing) in self.usages.iter().zip(standings) {
+        for (usage, standing) in self.case.usages.iter().zip(standings) {
             if usage.file != number || !standing.needs_upgrade(usage, guard) {
                 continue;
             }

@@ -168,6 +168,18 @@ pub fn base_of(ty: &str) -> &str {
 
 /// The type of a map's values, of a slice's or array's elements.
 pub fn element_of(ty: &str) -> Option<&str> {
+    let (_, element) = bracketed(ty)?;
+    Some(element)
+}
+
+/// The type of a map's keys.
+pub fn key_of(ty: &str) -> Option<&str> {
+    let (key, _) = bracketed(ty)?;
+    ty.trim().starts_with("map[").then_some(key)
+}
+
+/// What stands in the brackets of `map[K]V`, `[]V` or `[n]V`, and what after them.
+fn bracketed(ty: &str) -> Option<(&str, &str)> {
     let ty = ty.trim().trim_start_matches('*');
     let rest = ty.strip_prefix("map").unwrap_or(ty);
     if !rest.starts_with('[') {
@@ -181,7 +193,7 @@ pub fn element_of(ty: &str) -> Option<&str> {
             _ => {}
         }
         if depth == 0 {
-            return rest.get(at + 1..).map(str::trim);
+            return Some((rest.get(1..at)?.trim(), rest.get(at + 1..)?.trim()));
         }
     }
     None
@@ -384,7 +396,9 @@ impl<'p> Types<'p> {
         if around.kind() == "range_clause" {
             let over = self.of_within(file, values, depth + 1)?;
             return match position {
-                0 => None,
+                0 if over == "int" || over == "string" => Some("int".to_owned()),
+                0 if over.starts_with('[') => Some("int".to_owned()),
+                0 => key_of(&over).map(str::to_owned),
                 _ => element_of(&over).map(str::to_owned),
             };
         }

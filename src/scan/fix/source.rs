@@ -1,5 +1,6 @@
 //! The files of one package, as text and tree, and what a tree is asked for.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use tree_sitter::{Node, Parser, Tree};
 
@@ -178,4 +179,54 @@ pub fn bare(node: Node<'_>) -> Node<'_> {
         }
     }
     node
+}
+
+/// A name that means nothing yet in the function around a statement, and was not given before.
+pub fn fresh(
+    file: &GoFile,
+    statement: Node<'_>,
+    wishes: &[&str],
+    given: &mut HashSet<String>,
+) -> String {
+    let around = ancestors(statement)
+        .filter(|node| is_function(*node))
+        .last()
+        .unwrap_or(statement);
+    let known: HashSet<&str> = all(around, &|node| {
+        matches!(
+            node.kind(),
+            "identifier" | "type_identifier" | "package_identifier"
+        )
+    })
+    .into_iter()
+    .map(|node| file.text_of(node))
+    .collect();
+    let numbered = (2..).map(|number| format!("{}{number}", wishes.first().unwrap_or(&"value")));
+    let mut candidates = wishes.iter().map(|wish| (*wish).to_owned()).chain(numbered);
+    let found = candidates.find(|name| !known.contains(&name[..]) && !given.contains(name));
+    let name = found.unwrap_or_default();
+    given.insert(name.clone());
+    name
+}
+
+/// A name that means nothing yet in a package: the wish, or the wish with a number.
+pub fn free_name(package: &GoPackage, wish: &str) -> String {
+    let known: HashSet<&str> = package
+        .files
+        .iter()
+        .flat_map(|file| {
+            let names = all(file.root(), &|node| {
+                matches!(
+                    node.kind(),
+                    "identifier" | "field_identifier" | "type_identifier"
+                )
+            });
+            names.into_iter().map(|node| file.text_of(node))
+        })
+        .collect();
+    let numbered = (2..).map(|number| format!("{wish}{number}"));
+    std::iter::once(wish.to_owned())
+        .chain(numbered)
+        .find(|name| !known.contains(&name[..]))
+        .unwrap_or_else(|| wish.to_owned())
 }

@@ -46,6 +46,8 @@ pub enum Use {
     Snapshot,
     /// Returns it after all goroutines are done.
     Returned,
+    /// Sends it over a channel to those who only read what they get, and hear of nothing that comes later.
+    Sent,
     /// Leads to something that cannot be followed.
     Escape(String),
 }
@@ -63,6 +65,8 @@ pub struct Usage<'p> {
     pub whole: Node<'p>,
     /// What is done.
     pub what: Use,
+    /// The value whose field it is, where the map goes by another name.
+    pub base: Option<Node<'p>>,
 }
 
 impl Usage<'_> {
@@ -354,7 +358,11 @@ pub fn uses<'p>(
         });
         for name in names {
             if is_of(package, types, subject, number, name)? {
-                found.push(usage(file, number, name, map_type));
+                let usage = usage(file, number, name, map_type);
+                match super::aliases::of(file, &usage, map_type) {
+                    Some(all) => found.extend(all),
+                    None => found.push(usage),
+                }
             }
         }
     }
@@ -455,5 +463,6 @@ fn usage<'p>(file: &'p GoFile, number: usize, name: Node<'p>, map_type: &str) ->
         map,
         whole,
         what,
+        base: None,
     }
 }
