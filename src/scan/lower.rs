@@ -37,6 +37,7 @@ pub fn parse(text: &str) -> File {
         depth: 0,
         local: false,
         literals: vec![0],
+        assigned: Vec::new(),
     };
     lowering.source_file(tree.root_node());
     lowering.file
@@ -104,6 +105,8 @@ pub(super) struct Lowering<'t> {
     pub(super) local: bool,
     /// Literals met so far, by nesting.
     pub(super) literals: Vec<u32>,
+    /// Variables and fields of the function that were stored to so far.
+    pub(super) assigned: Vec<Name>,
 }
 
 /// The children that are no comments.
@@ -256,6 +259,7 @@ impl<'t> Lowering<'t> {
         let signature = self.signature(node);
         self.local = true;
         self.literals = vec![0];
+        self.assigned.clear();
         let body = node
             .child_by_field_name("body")
             .map(|body| self.block(body));

@@ -154,7 +154,11 @@ impl Lowering<'_> {
                 let channel = self.field_expr(node, "channel");
                 StmtKind::Send(channel, self.field_expr(node, "value"))
             }
-            "inc_statement" | "dec_statement" => StmtKind::Update(self.only_expr(node), None),
+            "inc_statement" | "dec_statement" => {
+                let to = self.only_expr(node);
+                self.note_assigned(&to);
+                StmtKind::Update(to, None)
+            }
             "assignment_statement" => self.assignment(node),
             "short_var_declaration" => {
                 let left = self.field_list(node, "left");
@@ -189,6 +193,7 @@ impl Lowering<'_> {
     fn assignment(&mut self, node: Node<'_>) -> StmtKind {
         let mut left = self.field_list(node, "left");
         let mut right = self.field_list(node, "right");
+        left.iter().for_each(|to| self.note_assigned(to));
         let operator = node
             .child_by_field_name("operator")
             .map_or("=", |op| self.text_of(op));
@@ -216,6 +221,7 @@ impl Lowering<'_> {
                 if define {
                     StmtKind::Define(left, vec![right])
                 } else {
+                    left.iter().for_each(|to| self.note_assigned(to));
                     StmtKind::Assign(left, vec![right])
                 }
             }
@@ -238,6 +244,7 @@ impl Lowering<'_> {
 
     fn for_statement(&mut self, node: Node<'_>) -> StmtKind {
         let body_node = node.child_by_field_name("body");
+        let first_assigned = self.assigned.len();
         let starts = body_node.is_some_and(|body| starts_or_communicates(self.text_of(body)));
         let head = children(node)
             .into_iter()
@@ -248,6 +255,7 @@ impl Lowering<'_> {
             post: None,
             body: Vec::new(),
             starts,
+            assigns: Vec::new(),
         };
         match head {
             Some(clause) if clause.kind() == "range_clause" => {
@@ -257,6 +265,9 @@ impl Lowering<'_> {
                     .text_of(clause)
                     .split_once("range")
                     .is_some_and(|(before, _)| before.contains(":="));
+                if !define {
+                    left.iter().for_each(|to| self.note_assigned(to));
+                }
                 let body = body_node.map(|body| self.block(body)).unwrap_or_default();
                 return StmtKind::Range(Box::new(Range {
                     left,
@@ -264,6 +275,7 @@ impl Lowering<'_> {
                     over,
                     body,
                     starts,
+                    assigns: self.assigned_since(first_assigned),
                 }));
             }
             Some(clause) if clause.kind() == "for_clause" => {
@@ -277,6 +289,7 @@ impl Lowering<'_> {
             None => {}
         }
         statement.body = body_node.map(|body| self.block(body)).unwrap_or_default();
+        statement.assigns = self.assigned_since(first_assigned);
         StmtKind::For(Box::new(statement))
     }
 
@@ -361,6 +374,7 @@ impl Lowering<'_> {
         match node.kind() {
             "identifier" => ExprKind::Name(self.name(node)),
             "nil" => ExprKind::Nil,
+            "true" | "false" => ExprKind::Bool(node.kind() == "true"),
             "int_literal" => ExprKind::Int(self.text_of(node).parse().ok()),
             "interpreted_string_literal" | "raw_string_literal" => ExprKind::Str(self.name(node)),
             "parenthesized_expression" => self.only_expr(node).kind,
@@ -390,7 +404,8 @@ impl Lowering<'_> {
             "unary_expression" => self.unary(node),
             "binary_expression" => {
                 let left = self.field_expr(node, "left");
-                ExprKind::Operator(vec![left, self.field_expr(node, "right")])
+                let right = self.field_expr(node, "right");
+                ExprKind::Operator(self.operator(node), vec![left, right])
             }
             "type_instantiation_expression" => ExprKind::Type(Box::new(self.field_type(node))),
             "slice_type" | "map_type" | "channel_type" | "array_type" | "pointer_type"
@@ -466,6 +481,7 @@ impl Lowering<'_> {
         if let Some(met) = self.literals.last_mut() {
             *met += 1;
         }
+        let first_assigned = self.assigned.len();
         let path: Vec<String> = self.literals.iter().map(u32::to_string).collect();
         let suffix = Name::new(&format!(".func{}", path.join(".")));
         self.literals.push(0);
@@ -478,6 +494,7 @@ impl Lowering<'_> {
             signature,
             body,
             mentions,
+            assigns: self.assigned_since(first_assigned),
             suffix,
             span: self.span(node),
         }))
@@ -513,12 +530,35 @@ impl Lowering<'_> {
             .map_or("", |op| self.text_of(op));
         let operand = self.field_expr(node, "operand");
         match operator {
-            "&" => ExprKind::Address(Box::new(operand)),
+            "&" => {
+                // Whoever has the address can store there.
+                self.note_assigned(&operand);
+                ExprKind::Address(Box::new(operand))
+            }
             "*" => ExprKind::Deref(Box::new(operand)),
             "<-" => ExprKind::Receive(Box::new(operand)),
             "!" => ExprKind::Not(Box::new(operand)),
-            _ => ExprKind::Operator(vec![operand]),
+            _ => ExprKind::Operator(self.operator(node), vec![operand]),
         }
+    }
+
+    fn operator(&self, node: Node<'_>) -> Name {
+        let operator = node.child_by_field_name("operator");
+        Name::new(operator.map_or("", |operator| self.text_of(operator)))
+    }
+
+    fn note_assigned(&mut self, to: &Expr) {
+        match &to.kind {
+            ExprKind::Name(name) | ExprKind::Selector(_, name) => self.assigned.push(*name),
+            _ => {}
+        }
+    }
+
+    fn assigned_since(&self, first: usize) -> Vec<Name> {
+        let mut names = self.assigned.get(first..).unwrap_or_default().to_vec();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 }
 

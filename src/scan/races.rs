@@ -89,15 +89,17 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
     }
 }
 
-/// It begins with a function that says that its callers take care, and holds no lock of its own.
+/// It begins with a function that says that its callers take care, and holds no lock of its own; or it would hold
+/// one if it were asked to.
 fn relies_on_callers(sim: &Sim<'_>, access: &Access) -> bool {
     let mut first = access.path.as_ref();
     while let Some(caller) = first.and_then(|link| link.caller.as_ref()) {
         first = Some(caller);
     }
     let function = first.and_then(|link| link.function);
-    access.locks.is_empty()
-        && function.is_some_and(|function| sim.program().function(function).relies_on_callers)
+    access.is_optional
+        || access.locks.is_empty()
+            && function.is_some_and(|function| sim.program().function(function).relies_on_callers)
 }
 
 /// The side that writes comes first: it is what has to change.

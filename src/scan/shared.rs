@@ -58,6 +58,8 @@ pub struct Touch {
     role: Role,
     /// Each call of the entry starts a goroutine of its own that does it.
     is_task: bool,
+    /// One more lock is held if the caller, or a field, asks for it.
+    is_optional: bool,
     operation: Operation,
     locks: Vec<(LockKey, Mode)>,
     /// The locks, by the fields that they are in, of whichever value.
@@ -124,6 +126,7 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             access.operation.writes(),
             access.place,
             role as u8,
+            access.is_optional,
             locks.clone(),
         )) {
             continue;
@@ -133,6 +136,7 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             entry,
             role,
             is_task: is_task(sim, access.thread) && outlives_calls(sim, access.object, 0),
+            is_optional: access.is_optional,
             operation: access.operation,
             locks,
             around: types_around(sim, access.object),
@@ -321,8 +325,12 @@ fn excluded(a: &Touch, b: &Touch) -> bool {
 }
 
 /// Both hold a lock, if only for reading: which path writes is not known. Or both hold the lock in the same
-/// field of values that the simulation took apart, which are likelier one value than two.
+/// field of values that the simulation took apart, which are likelier one value than two. Or one would hold it if
+/// it were asked to.
 fn share_a_lock(a: &Touch, b: &Touch) -> bool {
+    if a.is_optional || b.is_optional {
+        return true;
+    }
     let same = |(lock, _): &(LockKey, Mode)| b.locks.iter().any(|(other, _)| other == lock);
     a.locks.iter().any(same) || a.fields.iter().any(|field| b.fields.contains(field))
 }
@@ -399,6 +407,7 @@ fn tasks(program: &Program, touches: &[&Touch], found: &mut Vec<Found>) {
             && touch.role == Role::Background
             && touch.operation.writes()
             && touch.locks.is_empty()
+            && !touch.is_optional
             && !touch.test
     };
     for touch in touches.iter().filter(writes).take(30) {

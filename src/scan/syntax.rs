@@ -190,6 +190,8 @@ pub enum ExprKind {
     Int(Option<u64>),
     /// A string.
     Str(Name),
+    /// `true` or `false`.
+    Bool(bool),
     /// Another constant.
     Literal,
     /// `nil`.
@@ -218,8 +220,8 @@ pub enum ExprKind {
     Receive(Box<Expr>),
     /// `!x`.
     Not(Box<Expr>),
-    /// Another operator.
-    Operator(Vec<Expr>),
+    /// Another operator, as it is written.
+    Operator(Name, Vec<Expr>),
     /// A type where an expression can stand.
     Type(Box<TypeExpr>),
 }
@@ -253,6 +255,8 @@ pub struct FuncLit {
     pub body: Block,
     /// Names that occur in it.
     pub mentions: Vec<Name>,
+    /// Variables and fields that it stores to.
+    pub assigns: Vec<Name>,
     /// What its name adds to that of the function around it: `.func1.2`.
     pub suffix: Name,
     /// Where.
@@ -337,6 +341,8 @@ pub struct For {
     pub body: Block,
     /// It starts goroutines or communicates: two rounds are looked at.
     pub starts: bool,
+    /// Variables and fields that a round stores to.
+    pub assigns: Vec<Name>,
 }
 
 /// A for-range statement.
@@ -352,6 +358,8 @@ pub struct Range {
     pub body: Block,
     /// It starts goroutines or communicates: two rounds are looked at.
     pub starts: bool,
+    /// Variables and fields that a round stores to.
+    pub assigns: Vec<Name>,
 }
 
 /// A switch.

@@ -97,6 +97,11 @@ impl Type {
         }
     }
 
+    /// `bool`.
+    pub fn is_bool(&self) -> bool {
+        matches!(self, Type::Basic(name) if name == "bool")
+    }
+
     /// A mutex, wherever it comes from.
     pub fn is_lock(&self) -> bool {
         matches!(self, Type::External(_, name, _) if matches!(name.text(), "Mutex" | "RWMutex" | "Locker"))

@@ -9,6 +9,7 @@ pub(super) fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Fou
         .copied()
         .filter(|touch| !touch.test)
         .collect();
+    let asked = own.iter().filter(|touch| touch.is_optional).count();
     write_under_read_lock(&own, found);
     let mut uses: BTreeMap<LockKey, usize> = BTreeMap::new();
     for touch in &own {
@@ -41,12 +42,12 @@ pub(super) fn guarded(program: &Program, touches: &[&Touch], found: &mut Vec<Fou
         };
         let because = vec![format!(
             "{count} of {} uses of this map are under the same lock, this one is not",
-            own.len()
+            own.len() - asked
         )];
         let confidence = if share_a_lock(touch, partner) || is_beyond(touch, lock) {
             Confidence::Low
         } else {
-            guarded_confidence(program, touch, count, own.len())
+            guarded_confidence(program, touch, count, own.len() - asked)
         };
         let mut pair = pair(rule, confidence, touch, partner, because);
         // What is to be changed comes first.
@@ -116,7 +117,9 @@ pub(super) fn nested(
             continue;
         }
         let function = program.function(touch.entry);
-        let confidence = match is_setup(function.name.text()) || !program.is_visible(touch.entry) {
+        let is_weak =
+            is_setup(function.name.text()) || !program.is_visible(touch.entry) || touch.is_optional;
+        let confidence = match is_weak {
             true => Confidence::Low,
             false => Confidence::High,
         };

@@ -1,5 +1,6 @@
-//! Branches and loops: each way is followed, one after the other; what is held afterwards is what all of them hold.
+//! Branches and loops: each way is followed, one after the other, with the states in which it is taken.
 
+use super::state::{common, merged};
 use super::*;
 use crate::scan::program::unknown;
 use crate::scan::syntax::{
@@ -12,11 +13,15 @@ impl<'p> Sim<'p> {
     /// Follows one branch; what it leaves held is added to the others'.
     fn branch(
         &mut self,
-        entry: &[Held],
-        exits: &mut Vec<Vec<Held>>,
+        entry: Vec<State>,
+        exits: &mut Vec<State>,
         follow: impl FnOnce(&mut Self) -> Flow,
     ) -> Flow {
-        self.locks = entry.to_vec();
+        // No way leads there.
+        if entry.is_empty() {
+            return Flow::Stop;
+        }
+        self.states = entry;
         let begin = self.now();
         self.branches += 1;
         let outer = std::mem::replace(&mut self.branch_begin, self.steps);
@@ -24,7 +29,7 @@ impl<'p> Sim<'p> {
         self.branch_begin = outer;
         self.branches -= 1;
         match flow {
-            Flow::Next => exits.push(std::mem::take(&mut self.locks)),
+            Flow::Next => exits.append(&mut self.states),
             Flow::Stop => self.limit_acquires(begin),
         }
         flow
@@ -52,14 +57,13 @@ impl<'p> Sim<'p> {
         }
     }
 
-    /// After branches: held is what all of them hold that go on.
-    fn meet(&mut self, entry: Vec<Held>, exits: Vec<Vec<Held>>) -> Flow {
-        let mut exits = exits.into_iter();
-        let Some(first) = exits.next() else {
-            self.locks = entry;
+    /// After branches: the states of all of them that go on.
+    fn meet(&mut self, entry: Vec<State>, exits: Vec<State>) -> Flow {
+        if exits.is_empty() {
+            self.states = entry;
             return Flow::Stop;
-        };
-        self.locks = exits.fold(first, |held, other| common(held, &other));
+        }
+        self.states = merged(exits, self.thread);
         Flow::Next
     }
 
@@ -72,26 +76,28 @@ impl<'p> Sim<'p> {
         if tried.is_none() {
             self.eval(frame, &statement.condition);
         }
-        let entry = self.locks.clone();
-        let (mut then_entry, mut else_entry) = (entry.clone(), entry.clone());
+        let entry = self.states.clone();
+        let mut sides = [true, false].map(|truth| match tried {
+            None => self.assume(frame, entry.clone(), &statement.condition, truth),
+            Some(_) => entry.clone(),
+        });
         if let Some((held, negated)) = tried {
-            if negated {
-                else_entry.push(held)
-            } else {
-                then_entry.push(held)
-            }
+            let [then_entry, else_entry] = &mut sides;
+            let taken = if negated { else_entry } else { then_entry };
+            taken.iter_mut().for_each(|state| state.locks.push(held));
         }
+        let [then_entry, else_entry] = sides;
         let mut exits = Vec::new();
-        self.branch(&then_entry, &mut exits, |sim| {
+        self.branch(then_entry, &mut exits, |sim| {
             sim.block(frame, &statement.then)
         });
         match &statement.otherwise {
             Some(otherwise) => {
-                self.branch(&else_entry, &mut exits, |sim| {
+                self.branch(else_entry, &mut exits, |sim| {
                     sim.statement(frame, otherwise)
                 });
             }
-            None => exits.push(else_entry),
+            None => exits.extend(else_entry),
         }
         frame.env = env;
         self.meet(entry, exits)
@@ -139,14 +145,15 @@ impl<'p> Sim<'p> {
         if let Some(init) = &statement.init {
             self.statement(frame, init);
         }
-        let entry = self.locks.clone();
+        self.forget_assigned(frame, &statement.assigns);
+        let entry = self.states.clone();
         let variables = loop_variables(statement.init.as_ref());
         let rounds = if statement.starts { 2 } else { 1 };
-        let mut exits = vec![entry.clone()];
+        let mut exits = entry.clone();
         let mut flags = Vec::new();
         for round in 0..rounds {
             let body_env = frame.env.clone();
-            self.locks.clone_from(&entry);
+            self.states.clone_from(&entry);
             self.mark_round(
                 frame,
                 &variables,
@@ -158,7 +165,7 @@ impl<'p> Sim<'p> {
                 self.eval(frame, condition);
                 flags = self.flags_since(begin);
             }
-            self.branch(&entry, &mut exits, |sim| {
+            self.branch(entry.clone(), &mut exits, |sim| {
                 let flow = sim.block(frame, &statement.body);
                 if let (Flow::Next, Some(post)) = (flow, &statement.post) {
                     sim.statement(frame, post);
@@ -169,7 +176,7 @@ impl<'p> Sim<'p> {
         }
         frame.env = env;
         if statement.condition.is_none() && !breaks(&statement.body) {
-            self.locks = entry;
+            self.states = entry;
             return Flow::Stop;
         }
         let flow = self.meet(entry, exits);
@@ -220,13 +227,14 @@ impl<'p> Sim<'p> {
         let inner = self.program.underlying(&over.ty.pointee());
         let place = frame.place(statement.over.span);
         let is_channel = matches!(*inner, Type::Chan(_));
-        let entry = self.locks.clone();
-        let mut exits = vec![entry.clone()];
+        self.forget_assigned(frame, &statement.assigns);
+        let entry = self.states.clone();
+        let mut exits = entry.clone();
         let rounds = if statement.starts || is_channel { 2 } else { 1 };
         let over = over.with_type(Arc::clone(&inner));
         for round in 0..rounds {
             let body_env = frame.env.clone();
-            self.locks.clone_from(&entry);
+            self.states.clone_from(&entry);
             let first = self.accesses.len();
             if matches!(*inner, Type::Map(..)) {
                 self.touch(&over, Operation::Iterate, place, None);
@@ -234,9 +242,10 @@ impl<'p> Sim<'p> {
             let last = self.accesses.len();
             self.range_variables(frame, statement, &over, &inner, round);
             let before = exits.len();
-            self.branch(&entry, &mut exits, |sim| sim.block(frame, &statement.body));
-            let at_end = exits.get(before).cloned();
-            self.iterated(first..last, at_end);
+            self.branch(entry.clone(), &mut exits, |sim| {
+                sim.block(frame, &statement.body)
+            });
+            self.iterated(first..last, exits.get(before..).unwrap_or_default());
             frame.env = body_env;
         }
         if is_channel {
@@ -247,12 +256,18 @@ impl<'p> Sim<'p> {
     }
 
     /// An iteration lasts until the body ends; its next step is under the locks that are held there.
-    fn iterated(&mut self, accesses: std::ops::Range<usize>, at_end: Option<Vec<Held>>) {
+    fn iterated(&mut self, accesses: std::ops::Range<usize>, at_end: &[State]) {
         let now = self.now();
+        let always = Self::held_always(at_end);
         for access in self.accesses.get_mut(accesses).unwrap_or_default() {
             access.until = now;
-            if let Some(held) = &at_end {
-                access.locks = common(std::mem::take(&mut access.locks), held);
+            // A way that holds the same at the end is the way that began so.
+            let is_kept = |state: &State| {
+                let is_held = |lock: &Held| state.locks.iter().any(|held| held.lock == lock.lock);
+                access.locks.iter().all(is_held)
+            };
+            if !at_end.is_empty() && !at_end.iter().any(is_kept) {
+                access.locks = common(std::mem::take(&mut access.locks), &always);
             }
         }
     }
@@ -308,21 +323,50 @@ impl<'p> Sim<'p> {
             .value
             .as_ref()
             .map(|value| self.eval(frame, value));
-        let entry = self.locks.clone();
+        let entry = self.states.clone();
         let mut exits = Vec::new();
+        let (entries, mut others) = self.case_entries(frame, statement);
         let has_default = statement.cases.iter().any(|case| case.default);
-        for case in &statement.cases {
+        for (case, taken) in statement.cases.iter().zip(entries) {
             let case_env = frame.env.clone();
-            self.branch(&entry, &mut exits, |sim| {
+            self.branch(taken, &mut exits, |sim| {
                 sim.case(frame, statement, case, value.as_ref())
             });
             frame.env = case_env;
         }
         if !has_default {
-            exits.push(entry.clone());
+            exits.append(&mut others);
         }
         frame.env = env;
         self.meet(entry, exits)
+    }
+
+    /// The states in which each case is taken, and those in which none is: of a switch without a value the cases are
+    /// conditions.
+    fn case_entries(
+        &mut self,
+        frame: &Frame<'p>,
+        statement: &'p Switch,
+    ) -> (Vec<Vec<State>>, Vec<State>) {
+        let mut left = self.states.clone();
+        if statement.value.is_some() || statement.alias.is_some() {
+            return (vec![left.clone(); statement.cases.len()], left);
+        }
+        let mut entries = Vec::new();
+        for case in &statement.cases {
+            let mut taken = Vec::new();
+            for value in &case.values {
+                taken.extend(self.assume(frame, left.clone(), value, true));
+                left = self.assume(frame, left, value, false);
+            }
+            entries.push(merged(taken, self.thread));
+        }
+        for (entry, case) in entries.iter_mut().zip(&statement.cases) {
+            if case.default {
+                entry.clone_from(&left);
+            }
+        }
+        (entries, left)
     }
 
     fn case(
@@ -356,13 +400,13 @@ impl<'p> Sim<'p> {
 
     pub(super) fn select(&mut self, frame: &mut Frame<'p>, cases: &'p [SelectCase]) -> Flow {
         self.run_waiting();
-        let entry = self.locks.clone();
+        let entry = self.states.clone();
         let mut exits = Vec::new();
         let mut going_on = Vec::new();
         for case in cases {
             let env = frame.env.clone();
             let begin = self.now();
-            let flow = self.branch(&entry, &mut exits, |sim| {
+            let flow = self.branch(entry.clone(), &mut exits, |sim| {
                 if let Some(communication) = &case.communication {
                     sim.statement(frame, communication);
                 }
@@ -381,17 +425,6 @@ impl<'p> Sim<'p> {
         }
         self.meet(entry, exits)
     }
-}
-
-/// Held on both, with the weaker mode.
-fn common(held: Vec<Held>, other: &[Held]) -> Vec<Held> {
-    held.into_iter()
-        .filter_map(|mut lock| {
-            let same = other.iter().find(|candidate| candidate.lock == lock.lock)?;
-            lock.mode = lock.mode.min(same.mode);
-            Some(lock)
-        })
-        .collect()
 }
 
 /// The variables of `for i := 0; ...`.

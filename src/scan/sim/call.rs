@@ -1,5 +1,6 @@
 //! Calls of the module's own functions, function values, goroutine starts.
 
+use super::state::{Condition, Fact, merged};
 use super::*;
 use crate::scan::program::{Decl, Imported};
 use crate::scan::syntax::{Block, Call, ExprKind, Signature};
@@ -70,7 +71,7 @@ impl<'p> Sim<'p> {
                     key,
                     place,
                     path: self.path.clone(),
-                    locks: self.locks.clone(),
+                    locks: Self::held_always(&self.states),
                 });
             }
         }
@@ -217,10 +218,10 @@ impl<'p> Sim<'p> {
     ) -> Vec<Value> {
         let mut results: Vec<Value> = Vec::new();
         let several = codes.len() > 1;
-        let entry = self.locks.clone();
+        let entry = self.states.clone();
         for code in codes.into_iter().take(MOST_CALLEES) {
             if several {
-                self.locks = entry.clone();
+                self.states.clone_from(&entry);
                 self.branches += 1;
             }
             let values = self.call_code(code, args.clone(), place);
@@ -384,13 +385,15 @@ impl<'p> Sim<'p> {
             self.bind(&mut frame, name, value);
             frame.named_results.extend(self.find(&frame.env, name));
         }
-        let entry = self.locks.clone();
+        let entry = self.states.clone();
+        let first = (self.cells.len(), self.objects.len(), self.deferred);
         if self.block(&mut frame, body) == Flow::Next {
             let end = body.last().map_or(Span::default(), |last| last.span);
-            frame.returns.push((end, self.locks.clone()));
+            frame.returns.push((end, self.states.clone()));
         }
         frame.env = env_before;
-        self.leave(&mut frame, &entry);
+        self.leave(&mut frame, entry);
+        self.forget_call(&frame, first);
         self.run_left_at_end();
         self.branches = branches;
         self.path = outer;
@@ -430,6 +433,7 @@ impl<'p> Sim<'p> {
             };
             let Some(name) = param.name else { continue };
             let is_context = ty.is_external("context", "Context");
+            let is_bool = ty.is_bool();
             let value = match value {
                 Some(value) if value.objs.is_empty() && value.scalar.is_none() => {
                     self.fresh(&ty, name)
@@ -439,11 +443,28 @@ impl<'p> Sim<'p> {
                 Some(value) => value.with_type(ty),
                 None => self.fresh(&ty, name),
             };
+            let value = if is_bool {
+                self.identified(value, name)
+            } else {
+                value
+            };
             self.bind(frame, name, value);
             if self.is_entry() && !is_context {
                 self.params.extend(self.find(&frame.env, name));
             }
         }
+    }
+
+    /// What is true or false stays the same thing wherever it is handed on.
+    fn identified(&mut self, mut value: Value, name: Name) -> Value {
+        if value.objs.is_empty() && value.scalar.is_none() {
+            let origin = match self.is_entry() {
+                true => Origin::Param(name),
+                false => Origin::Made(name),
+            };
+            value.objs.push(self.alloc(Arc::clone(&value.ty), origin));
+        }
+        value
     }
 
     /// What is entered is the entry itself.
@@ -465,43 +486,94 @@ impl<'p> Sim<'p> {
     }
 
     /// Deferred calls, and what is held after all ways out.
-    fn leave(&mut self, frame: &mut Frame<'p>, entry: &[Held]) {
+    fn leave(&mut self, frame: &mut Frame<'p>, entry: Vec<State>) {
         let returns = std::mem::take(&mut frame.returns);
-        let mut held = match returns.split_first() {
-            Some(((_, first), rest)) => rest.iter().fold(first.clone(), |held, (_, other)| {
-                held.into_iter()
-                    .filter(|lock| other.iter().any(|other| other.lock == lock.lock))
-                    .collect()
-            }),
-            None => entry.to_vec(),
+        let ends: Vec<State> = returns.iter().flat_map(|(_, end)| end.clone()).collect();
+        self.states = match ends.is_empty() {
+            true => entry.clone(),
+            false => merged(ends, self.thread),
         };
-        std::mem::swap(&mut self.locks, &mut held);
         let outer = std::mem::take(&mut self.unlocked);
-        for (call, env, _) in std::mem::take(&mut frame.defers).into_iter().rev() {
+        for (call, env, number) in std::mem::take(&mut frame.defers).into_iter().rev() {
             frame.env = env;
+            let bit = deferred_bit(number);
+            let states = std::mem::take(&mut self.states);
+            let (with, without): (Vec<State>, Vec<State>) = states
+                .into_iter()
+                .partition(|state| state.deferred & bit != 0);
+            // What was deferred on a way that does not end with a return runs as well.
+            let is_lost = with.is_empty();
+            self.states = if is_lost { entry.clone() } else { with };
             self.eval_all(frame, call);
+            if is_lost {
+                self.states = without;
+            } else {
+                self.states.extend(without);
+            }
         }
         let deferred = std::mem::replace(&mut self.unlocked, outer);
-        self.find_left_locked(&returns, &deferred);
+        self.find_left_locked(frame, &returns, &deferred);
         self.unlocked.extend(deferred);
+        let depth = self.path.as_ref().map_or(0, |link| link.depth);
+        self.lent.retain(|(known, _)| *known < depth);
         frame.env = None;
+    }
+
+    /// What was asked of a call's own variables cannot be asked again.
+    fn forget_call(&mut self, frame: &Frame<'p>, (cells, objects, deferred): (usize, usize, u32)) {
+        let results: Vec<ObjId> = frame
+            .results
+            .iter()
+            .flat_map(|value| value.objs.clone())
+            .collect();
+        let is_old = |fact: &Fact| {
+            let Condition {
+                newest_cell,
+                newest_object,
+                ..
+            } = &*fact.condition;
+            newest_cell.is_none_or(|cell| (cell.0 as usize) < cells)
+                && newest_object
+                    .is_none_or(|object| (object.0 as usize) < objects || results.contains(&object))
+        };
+        for state in &mut self.states {
+            state.facts.retain(is_old);
+            state.deferred &= deferred_bit(deferred) - 1;
+        }
+        self.deferred = deferred;
+        let states = std::mem::take(&mut self.states);
+        self.states = merged(states, self.thread);
     }
 
     /// A lock taken in this call, not released by a deferred call, held on one way out and released on
     /// another.
-    fn find_left_locked(&mut self, returns: &[(Span, Vec<Held>)], deferred: &HashSet<ObjId>) {
+    fn find_left_locked(
+        &mut self,
+        frame: &Frame<'p>,
+        returns: &[(Span, Vec<State>)],
+        deferred: &HashSet<ObjId>,
+    ) {
         let Some(path) = self.path.clone() else {
             return;
         };
-        for (span, held) in returns {
+        if self.is_about_locks(frame) {
+            return;
+        }
+        let held = |(span, states): &(Span, Vec<State>)| {
+            (*span, states.clone(), Self::held_always(states))
+        };
+        let returns: Vec<(Span, Vec<State>, Vec<Held>)> = returns.iter().map(held).collect();
+        for (span, states, held) in &returns {
             for lock in held
                 .iter()
                 .filter(|lock| lock.depth == path.depth && !deferred.contains(&lock.lock))
+                .filter(|lock| !self.lent.contains(&(path.depth, lock.lock)))
             {
                 let is_mutex = self.ty(lock.lock).is_lock();
-                let elsewhere = returns
-                    .iter()
-                    .any(|(_, other)| other.iter().all(|other| other.lock != lock.lock));
+                let elsewhere = returns.iter().any(|(_, others, other)| {
+                    other.iter().all(|other| other.lock != lock.lock)
+                        && !state::is_told(&frame.result_objects, states, others)
+                });
                 if is_mutex && elsewhere && self.unlocked.contains(&lock.lock) {
                     self.left_locked.push(LeftLocked {
                         lock: lock.lock,
@@ -516,6 +588,24 @@ impl<'p> Sim<'p> {
             }
         }
     }
+
+    /// Its name says that whoever calls it gets a lock.
+    fn is_about_locks(&self, frame: &Frame<'p>) -> bool {
+        frame.function.is_some_and(|function| {
+            let name = self
+                .program
+                .function(function)
+                .name
+                .text()
+                .to_ascii_lowercase();
+            name.starts_with("lock") || name.starts_with("rlock") || name.starts_with("acquire")
+        })
+    }
+}
+
+/// Calls that are deferred at the same time beyond as many as there are bits share the last one.
+pub(super) fn deferred_bit(number: u32) -> u64 {
+    1 << number.min(u64::BITS - 1)
 }
 
 /// A type parameter that nothing was put in for looks like a basic type with a capital letter.

@@ -115,8 +115,10 @@ impl<'p> Sim<'p> {
 
     /// A channel with room for one can serve as a lock.
     fn toggle(&mut self, id: ObjId, place: Place) {
-        if self.locks.iter().any(|held| held.lock == id) {
-            self.locks.retain(|held| held.lock != id);
+        if self.may_hold(|held| held.lock == id) {
+            for state in &mut self.states {
+                state.locks.retain(|held| held.lock != id);
+            }
         } else {
             self.hold(id, Mode::Exclusive, place);
         }
@@ -126,18 +128,40 @@ impl<'p> Sim<'p> {
 
     pub(super) fn hold(&mut self, lock: ObjId, mode: Mode, place: Place) {
         let depth = self.path.as_ref().map_or(0, |link| link.depth);
-        self.locks.push(Held {
+        let held = Held {
             lock,
             mode,
             place,
             depth,
-        });
+        };
+        self.drop_deadlocked(lock);
+        for state in &mut self.states {
+            state.locks.push(held);
+        }
     }
 
     pub(super) fn let_go(&mut self, lock: ObjId) {
         self.unlocked.insert(lock);
-        if let Some(at) = self.locks.iter().rposition(|held| held.lock == lock) {
-            self.locks.remove(at);
+        let depth = self.path.as_ref().map_or(0, |link| link.depth);
+        // Held by the caller, as far as this function knows, who wants it back so.
+        let is_own = |held: &Held| held.lock == lock && held.depth >= depth;
+        if !self.may_hold(is_own) {
+            self.lent.insert((depth, lock));
+        }
+        for state in &mut self.states {
+            let last = state.locks.iter().rposition(|held| held.lock == lock);
+            last.map(|at| state.locks.remove(at));
+        }
+    }
+
+    /// Whoever has the lock cannot take it again: that way does not lead here.
+    fn drop_deadlocked(&mut self, lock: ObjId) {
+        let is_held = |state: &State| {
+            let same = |held: &Held| held.lock == lock && held.mode == Mode::Exclusive;
+            state.locks.iter().any(same)
+        };
+        if !self.states.iter().all(is_held) {
+            self.states.retain(|state| !is_held(state));
         }
     }
 
@@ -149,8 +173,7 @@ impl<'p> Sim<'p> {
         operation: Operation,
         place: Place,
         via: Option<&'static str>,
-    ) -> Option<usize> {
-        let mut last = None;
+    ) {
         let at = self.tick();
         let certain = map.objs.len() == 1;
         for &object in &map.objs {
@@ -162,35 +185,46 @@ impl<'p> Sim<'p> {
             if self.dying || !is_map || is_private || self.accesses.len() >= MOST_ACCESSES {
                 continue;
             }
-            let locks: Vec<_> = self
-                .locks
-                .iter()
-                .map(|held| (held.lock, held.mode))
-                .collect();
-            let in_loop =
-                self.seen
-                    .contains(&(object, operation, place, self.thread, locks.clone()));
-            // A second round adds nothing when the first one was alone with the same locks, except
-            // where rounds tell goroutines apart: keep two.
-            if in_loop && self.accesses.len() > MOST_ACCESSES / 2 {
+            for (locks, is_optional) in self.ways_to_hold() {
+                let held: Vec<_> = locks.iter().map(|held| (held.lock, held.mode)).collect();
+                let repeated = (object, operation, place, self.thread, held);
+                // A second round adds nothing when the first one was alone with the same locks, except
+                // where rounds tell goroutines apart: keep two.
+                if !self.seen.insert(repeated) && self.accesses.len() > MOST_ACCESSES / 2 {
+                    continue;
+                }
+                self.accesses.push(Access {
+                    object,
+                    operation,
+                    thread: self.thread,
+                    at,
+                    locks,
+                    place,
+                    path: self.path.clone(),
+                    via,
+                    is_optional,
+                    certain,
+                    until: at,
+                });
+            }
+        }
+    }
+
+    /// What is held on the ways to here, each once, and whether more is held if somebody outside wants it.
+    fn ways_to_hold(&self) -> Vec<(Vec<Held>, bool)> {
+        let mut ways: Vec<(Vec<Held>, bool)> = Vec::new();
+        for state in &self.states {
+            let same = |(a, b): (&Held, &Held)| a.lock == b.lock && a.mode == b.mode;
+            let is_known = |(known, _): &(Vec<Held>, bool)| {
+                known.len() == state.locks.len() && known.iter().zip(&state.locks).all(same)
+            };
+            if ways.iter().any(is_known) {
                 continue;
             }
-            self.seen
-                .insert((object, operation, place, self.thread, locks));
-            last = Some(self.accesses.len());
-            self.accesses.push(Access {
-                object,
-                operation,
-                thread: self.thread,
-                at,
-                locks: self.locks.clone(),
-                place,
-                path: self.path.clone(),
-                via,
-                certain,
-                until: at,
-            });
+            let leaves_out = |other: &State| state.leaves_out(other, self.thread);
+            let is_optional = state.is_optional || self.states.iter().any(leaves_out);
+            ways.push((state.locks.clone(), is_optional));
         }
-        last
+        ways
     }
 }

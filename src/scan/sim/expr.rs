@@ -31,13 +31,22 @@ impl<'p> Sim<'p> {
         if let ExprKind::Call(call) = &expr.kind {
             return self.call(frame, call, expr.span);
         }
-        vec![self.eval_one(frame, expr)]
+        let mut value = self.eval_one(frame, expr);
+        // What lies in memory that others reach can change.
+        if matches!(
+            &expr.kind,
+            ExprKind::Selector(..) | ExprKind::Index(..) | ExprKind::Receive(_)
+        ) {
+            value = value.without_truth();
+        }
+        vec![value]
     }
 
     fn eval_one(&mut self, frame: &mut Frame<'p>, expr: &'p Expr) -> Value {
         match &expr.kind {
             ExprKind::Name(name) => self.name(frame, *name),
             ExprKind::Int(number) => Value::scalar(number.map(Scalar::Int)),
+            ExprKind::Bool(value) => Value::scalar(Some(Scalar::Bool(*value))),
             ExprKind::Str(text) => Value {
                 ty: Arc::new(Type::Basic(Name::new("string"))),
                 ..Value::scalar(Some(Scalar::Str(*text)))
@@ -77,11 +86,11 @@ impl<'p> Sim<'p> {
                 let channel = self.eval(frame, operand);
                 self.receive(&channel, frame.place(expr.span), false)
             }
-            ExprKind::Not(operand) => {
-                self.eval(frame, operand);
-                Value::unknown()
-            }
-            ExprKind::Operator(operands) => {
+            ExprKind::Not(operand) => match self.eval(frame, operand).scalar {
+                Some(Scalar::Bool(value)) => Value::scalar(Some(Scalar::Bool(!value))),
+                _ => Value::unknown(),
+            },
+            ExprKind::Operator(_, operands) => {
                 let values: Vec<_> = operands
                     .iter()
                     .map(|operand| self.eval(frame, operand))
@@ -106,7 +115,7 @@ impl<'p> Sim<'p> {
             return Value::of(self.resolve(frame, &TypeExpr::Name(name)));
         }
         match self.program.lookup(frame.file, name) {
-            Some(decl) => self.declared(decl),
+            Some(decl) => self.declared(decl).without_truth(),
             None => Value::unknown(),
         }
     }
@@ -119,6 +128,7 @@ impl<'p> Sim<'p> {
         let Some(cell) = self.find(&frame.env, *name) else {
             return value;
         };
+        self.share_assigned(frame, &[*name]);
         if value.objs.is_empty() {
             value
                 .objs
@@ -330,6 +340,7 @@ impl<'p> Sim<'p> {
         if is_handler {
             self.may_serve(&value, frame.place(literal.span));
         }
+        self.share_assigned(frame, &literal.assigns);
         self.literals.extend(value.objs.iter().copied());
         value
     }

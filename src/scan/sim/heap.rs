@@ -1,5 +1,6 @@
 //! Objects, variables, and what they hold.
 
+use super::state::Dependency;
 use super::*;
 use crate::scan::program::{Scope, unknown};
 use crate::scan::types::Type;
@@ -39,6 +40,14 @@ impl Value {
 
     pub(super) fn with_type(mut self, ty: Ty) -> Value {
         self.ty = ty;
+        self
+    }
+
+    /// The same, if it was true or false, of which that is not known.
+    pub(super) fn without_truth(mut self) -> Value {
+        self.scalar = self
+            .scalar
+            .filter(|scalar| !matches!(scalar, Scalar::Bool(_)));
         self
     }
 
@@ -143,6 +152,8 @@ impl<'p> Sim<'p> {
             value,
             depth: self.branches,
             owner: self.thread,
+            is_shared: false,
+            is_rewritten: false,
         });
         CellId(u32::try_from(self.cells.len() - 1).unwrap_or(u32::MAX))
     }
@@ -151,7 +162,14 @@ impl<'p> Sim<'p> {
         if name.is_blank() {
             return;
         }
+        let constant = value
+            .scalar
+            .filter(|scalar| matches!(scalar, Scalar::Bool(_)));
+        let known = constant.map(|_| value.clone());
         let cell = self.new_cell(value);
+        if let Some(value) = known {
+            self.learn_value(cell, &value);
+        }
         frame.env = Some(Rc::new(Binding {
             name,
             cell,
@@ -189,6 +207,7 @@ impl<'p> Sim<'p> {
                 .get(id.0 as usize)
                 .is_some_and(|object| object.escaped && object.escaped_at > self.branch_begin)
         };
+        let (is_shared, scalar) = (cell.is_shared, value.scalar);
         let is_moved = !cell.value.objs.is_empty() && cell.value.objs.iter().all(given_away);
         let keep = cell.owner != thread || cell.depth < branches && !is_moved;
         if keep {
@@ -196,9 +215,18 @@ impl<'p> Sim<'p> {
         } else {
             cell.value = value;
         }
+        cell.is_rewritten = true;
         // A declared type says more than what is stored, unless it is an interface.
         if !matches!(*ty, Type::Unknown | Type::Interface) {
             cell.value.ty = ty;
+        }
+        let now = Value {
+            objs: cell.value.objs.clone(),
+            ..Value::scalar(scalar)
+        };
+        self.forget(Dependency::Cell(id));
+        if !is_shared {
+            self.learn_value(id, &now);
         }
     }
 
@@ -233,7 +261,7 @@ impl<'p> Sim<'p> {
         if let Some(initial) = global.values.get(position).or(global.values.first()) {
             let saved = (
                 self.thread,
-                std::mem::take(&mut self.locks),
+                std::mem::replace(&mut self.states, vec![State::default()]),
                 self.branches,
                 self.path.take(),
             );
@@ -242,7 +270,7 @@ impl<'p> Sim<'p> {
             let values = self.eval_all(&mut frame, initial);
             let index = if global.values.len() > 1 { 0 } else { position };
             value = values.into_iter().nth(index).unwrap_or_else(Value::unknown);
-            (self.thread, self.locks, self.branches, self.path) = saved;
+            (self.thread, self.states, self.branches, self.path) = saved;
         }
         if let Some(ty) = declared {
             value.ty = if matches!(*ty, Type::Interface) {
@@ -507,6 +535,7 @@ impl<'p> Frame<'p> {
             types,
             results: Vec::new(),
             named_results: Vec::new(),
+            result_objects: Vec::new(),
             defers: Vec::new(),
             returns: Vec::new(),
         }

@@ -6,7 +6,7 @@
 //! parameters are symbols. Objects stand for what was made at one place in one round of a loop, so
 //! that a map made in each round is not the map of the next one; loops that start goroutines or
 //! communicate are followed for two rounds, all others for one. Branches are followed one after the other; locks
-//! held after them are those held on all of them that go on. What a variable or field can hold is a set
+//! held after them are those held on all of them that go on, unless a condition keeps them apart ([`state`]). What a variable or field can hold is a set
 //! that grows where it is not known which branch was taken.
 //!
 //! Goroutines are followed when the one that started them first waits, or ends. Their order is not
@@ -16,12 +16,14 @@
 mod branch;
 mod builtins;
 mod call;
+mod condition;
 mod events;
 mod expr;
 mod heap;
 mod known;
 mod readers;
 mod start;
+mod state;
 mod stmt;
 mod sync;
 mod testing;
@@ -33,6 +35,8 @@ use super::types::{Ty, TypeId};
 use crate::ring::Operation;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
+
+use state::State;
 
 /// Calls deeper than this are not entered.
 const DEEPEST_CALL: usize = 9;
@@ -48,7 +52,7 @@ const MOST_ACCESSES: usize = 4_000;
 pub struct ObjId(pub u32);
 
 /// A variable, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct CellId(u32);
 
 /// A goroutine, by number; 0 is the caller of the entry.
@@ -77,6 +81,7 @@ struct Value {
 enum Scalar {
     Int(u64),
     Str(Name),
+    Bool(bool),
     /// What differs from round to round of a loop: the loop's place and the round.
     Round(u32, u32),
 }
@@ -156,6 +161,10 @@ struct Cell {
     /// How many branches were open where it was declared.
     depth: u32,
     owner: ThreadId,
+    /// A function literal stores there, or somebody has its address.
+    is_shared: bool,
+    /// It was stored to after its declaration.
+    is_rewritten: bool,
 }
 
 /// How a lock is held.
@@ -263,6 +272,8 @@ pub struct Access {
     pub path: Path,
     /// The function of another module that does it: `json.Marshal`.
     pub via: Option<&'static str>,
+    /// Whoever calls the entry, or has set a field, decides whether one more lock is held.
+    pub is_optional: bool,
     /// The map was found through an interface, or a chain of values that can be several.
     pub certain: bool,
     /// Where the range loop ends, for an iteration: what comes before it happens inside.
@@ -322,10 +333,15 @@ pub struct Sim<'p> {
     holders: HashMap<ObjId, (ObjId, Option<Name>)>,
     seen: HashSet<Repeated>,
     unlocked: HashSet<ObjId>,
+    /// Locks that a call of this depth released before it had taken them.
+    lent: HashSet<(usize, ObjId)>,
     /// The step at which the innermost open branch began.
     branch_begin: u32,
     thread: ThreadId,
-    locks: Vec<Held>,
+    /// What is held on the ways to here: never empty.
+    states: Vec<State>,
+    /// Calls deferred in the functions that are running.
+    deferred: u32,
     branches: u32,
     path: Path,
     waiting: Vec<Start<'p>>,
@@ -336,6 +352,8 @@ pub struct Sim<'p> {
     steps: u32,
     most_steps: u32,
     test: bool,
+    /// Others than the module call the entry.
+    is_visible: bool,
 }
 
 /// What makes two touches the same: map, operation, place, goroutine, locks.
@@ -361,8 +379,10 @@ struct Frame<'p> {
     types: Rc<Vec<(Name, Ty)>>,
     results: Vec<Value>,
     named_results: Vec<CellId>,
-    defers: Vec<(&'p Expr, Env, Vec<Value>)>,
-    returns: Vec<(Span, Vec<Held>)>,
+    /// What stands for each result that is true on some ways and false on others.
+    result_objects: Vec<Option<ObjId>>,
+    defers: Vec<(&'p Expr, Env, u32)>,
+    returns: Vec<(Span, Vec<State>)>,
 }
 
 /// Whether the statements that follow are reached.
@@ -400,9 +420,11 @@ impl<'p> Sim<'p> {
             holders: HashMap::new(),
             seen: HashSet::new(),
             unlocked: HashSet::new(),
+            lent: HashSet::new(),
             branch_begin: 0,
             thread: ThreadId(0),
-            locks: Vec::new(),
+            states: vec![State::default()],
+            deferred: 0,
             branches: 0,
             path: None,
             waiting: Vec::new(),
@@ -412,6 +434,7 @@ impl<'p> Sim<'p> {
             steps: 0,
             most_steps,
             test: false,
+            is_visible: false,
         }
     }
 
@@ -419,6 +442,7 @@ impl<'p> Sim<'p> {
     pub fn run(&mut self, entry: FuncId) {
         let function = self.program.function(entry);
         self.test = self.program.is_test(self.program.file_of(entry));
+        self.is_visible = self.program.is_visible(entry);
         let (receiver, args) = self.symbols(entry);
         let place = Place {
             file: self.program.file_of(entry),

@@ -95,8 +95,8 @@ impl<'p> Sim<'p> {
                     ..value
                 }];
             }
-            _ => None,
-        };
+            _ => {}
+        }
         Vec::new()
     }
 

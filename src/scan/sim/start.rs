@@ -175,18 +175,27 @@ impl<'p> Sim<'p> {
     fn follow(&mut self, start: Start<'p>) {
         let saved = (
             self.thread,
-            std::mem::take(&mut self.locks),
+            std::mem::replace(&mut self.states, vec![State::default()]),
             std::mem::take(&mut self.path),
             self.branches,
+            std::mem::take(&mut self.deferred),
         );
         let unlocked = std::mem::take(&mut self.unlocked);
+        let lent = std::mem::take(&mut self.lent);
         self.thread = start.thread;
         self.call_code(start.code, start.args, start.at);
         if let Some(done) = start.done {
             self.release(&[done], Signal::Joined);
         }
-        (self.thread, self.locks, self.path, self.branches) = saved;
+        (
+            self.thread,
+            self.states,
+            self.path,
+            self.branches,
+            self.deferred,
+        ) = saved;
         self.unlocked = unlocked;
+        self.lent = lent;
     }
 
     // Symbols.

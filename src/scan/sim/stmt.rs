@@ -1,5 +1,7 @@
 //! Statements in their order, and what they store where.
 
+use super::call::deferred_bit;
+use super::state::Dependency;
 use super::*;
 use crate::scan::syntax::{Block, ExprKind, Global, Stmt, StmtKind};
 use crate::scan::types::Type;
@@ -120,6 +122,9 @@ impl<'p> Sim<'p> {
                 if value.objs.is_empty() {
                     value = self.fresh(ty, *name);
                 }
+                if global.values.is_empty() && ty.is_bool() {
+                    value.scalar = Some(Scalar::Bool(false));
+                }
             }
             self.call_so(&mut value, *name);
             self.bind(frame, *name, value);
@@ -201,6 +206,7 @@ impl<'p> Sim<'p> {
         }
         self.escape(&value);
         self.note_once(&value);
+        self.forget(Dependency::Global(id));
         let old = self.read_cell(cell);
         self.take_away(&old, &value);
         if matches!(*value.ty, Type::Unknown) {
@@ -225,6 +231,7 @@ impl<'p> Sim<'p> {
             return;
         }
         let base = self.eval(frame, operand);
+        self.forget(Dependency::Field(field));
         let Some((path, ty)) = self.program.field(&base.ty, field) else {
             return;
         };
@@ -267,6 +274,7 @@ impl<'p> Sim<'p> {
             .into_iter()
             .map(|value| self.copied(value))
             .collect();
+        let results = self.told_apart(frame, results);
         let results = if values.is_empty() {
             frame
                 .named_results
@@ -286,13 +294,33 @@ impl<'p> Sim<'p> {
                 .zip(&results)
                 .for_each(|(known, value)| known.join(value));
         }
-        frame.returns.push((span, self.locks.clone()));
+        frame.returns.push((span, self.states.clone()));
+    }
+
+    /// A result that is true here and false elsewhere: whoever looks at it knows which way was taken.
+    fn told_apart(&mut self, frame: &mut Frame<'p>, mut results: Vec<Value>) -> Vec<Value> {
+        frame.result_objects.resize(results.len(), None);
+        for (result, known) in results.iter_mut().zip(&mut frame.result_objects) {
+            if !matches!(result.scalar, Some(Scalar::Bool(_))) {
+                continue;
+            }
+            let ty = Arc::clone(&result.ty);
+            let object =
+                *known.get_or_insert_with(|| self.alloc(ty, Origin::Made(Name::new("result"))));
+            result.objs = vec![object];
+            self.learn_result(object, result.scalar);
+        }
+        results
     }
 
     fn defer(&mut self, frame: &mut Frame<'p>, call: &'p Expr) {
         // Arguments are evaluated now, the rest at the end; looking at all of it at the end differs only
         // for arguments that touch maps.
-        frame.defers.push((call, frame.env.clone(), Vec::new()));
+        frame.defers.push((call, frame.env.clone(), self.deferred));
+        for state in &mut self.states {
+            state.deferred |= deferred_bit(self.deferred);
+        }
+        self.deferred += 1;
     }
 }
 

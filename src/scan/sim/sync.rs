@@ -53,13 +53,15 @@ impl<'p> Sim<'p> {
 
     /// A flag that was set with CompareAndSwap and is stored to is given back.
     pub(super) fn drop_flags(&mut self, objects: &[ObjId]) {
-        self.locks.retain(|held| !objects.contains(&held.lock));
+        for state in &mut self.states {
+            state.locks.retain(|held| !objects.contains(&held.lock));
+        }
     }
 
     /// Notes what is stored while a sync.Once runs something.
     pub(super) fn note_once(&mut self, value: &Value) {
         let is_once = |held: &Held| self.ty(held.lock).is_external("sync", "Once");
-        if self.locks.iter().any(is_once) {
+        if self.may_hold(is_once) {
             self.made_once.extend(&value.objs);
         }
     }
