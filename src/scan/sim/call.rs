@@ -1,6 +1,6 @@
 //! Calls of the module's own functions, function values, goroutine starts.
 
-use super::state::{Condition, Fact, merged};
+use super::state::{Fact, merged};
 use super::*;
 use crate::scan::program::{Decl, Imported};
 use crate::scan::syntax::{Block, Call, ExprKind, Signature};
@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 /// A call of one of more functions than these is not followed for the rest.
 pub(super) const MOST_CALLEES: usize = 6;
+
+/// Function literals are entered that much deeper than functions: what they do belongs to the function around them,
+/// such as taking its lock.
+const LITERALS_BEYOND: usize = 2;
 
 /// What a call's function is.
 pub(super) enum Callee<'p> {
@@ -26,6 +30,15 @@ pub(super) enum Callee<'p> {
     Unknown,
 }
 
+/// What was there before a call: its own is newer.
+struct Before {
+    cells: usize,
+    objects: usize,
+    deferred: u32,
+    /// Conditions that were asked.
+    known: Vec<u64>,
+}
+
 impl<'p> Sim<'p> {
     pub(super) fn call(&mut self, frame: &mut Frame<'p>, call: &'p Call, span: Span) -> Vec<Value> {
         let place = frame.place(span);
@@ -37,7 +50,9 @@ impl<'p> Sim<'p> {
             }
             Callee::Code(codes) => {
                 let args = self.args(frame, call);
-                self.call_any(codes, args, place)
+                let results = self.call_any(codes, args, place);
+                self.note_answer(place, &results);
+                results
             }
             Callee::Function(path, name) => {
                 let args = self.args(frame, call);
@@ -296,7 +311,7 @@ impl<'p> Sim<'p> {
                     closure.scope.clone(),
                     Rc::clone(&closure.types),
                 );
-                if depth >= DEEPEST_CALL || !self.step() {
+                if depth >= DEEPEST_CALL + LITERALS_BEYOND || !self.step() {
                     return self.results_unseen(&frame, &literal.signature);
                 }
                 self.was_called(literal);
@@ -377,6 +392,13 @@ impl<'p> Sim<'p> {
         let outer = self.path.replace(Rc::new(link));
         let branches = self.branches;
         let env_before = frame.env.clone();
+        let facts = self.states.iter().flat_map(|state| &state.facts);
+        let before = Before {
+            cells: self.cells.len(),
+            objects: self.objects.len(),
+            deferred: self.deferred,
+            known: facts.map(|fact| fact.condition.key).collect(),
+        };
         self.bind_params(&mut frame, signature, args);
         for result in &signature.results {
             let Some(name) = result.name else { continue };
@@ -386,14 +408,13 @@ impl<'p> Sim<'p> {
             frame.named_results.extend(self.find(&frame.env, name));
         }
         let entry = self.states.clone();
-        let first = (self.cells.len(), self.objects.len(), self.deferred);
         if self.block(&mut frame, body) == Flow::Next {
             let end = body.last().map_or(Span::default(), |last| last.span);
             frame.returns.push((end, self.states.clone()));
         }
         frame.env = env_before;
         self.leave(&mut frame, entry);
-        self.forget_call(&frame, first);
+        self.forget_call(&frame, &before);
         self.run_left_at_end();
         self.branches = branches;
         self.path = outer;
@@ -519,30 +540,33 @@ impl<'p> Sim<'p> {
         frame.env = None;
     }
 
-    /// What was asked of a call's own variables cannot be asked again.
-    fn forget_call(&mut self, frame: &Frame<'p>, (cells, objects, deferred): (usize, usize, u32)) {
-        let results: Vec<ObjId> = frame
-            .results
-            .iter()
-            .flat_map(|value| value.objs.clone())
-            .collect();
-        let is_old = |fact: &Fact| {
-            let Condition {
-                newest_cell,
-                newest_object,
-                ..
-            } = &*fact.condition;
-            newest_cell.is_none_or(|cell| (cell.0 as usize) < cells)
-                && newest_object
-                    .is_none_or(|object| (object.0 as usize) < objects || results.contains(&object))
-        };
-        for state in &mut self.states {
-            state.facts.retain(is_old);
-            state.deferred &= deferred_bit(deferred) - 1;
-        }
-        self.deferred = deferred;
+    /// What the call alone has asked is forgotten, but for what tells ways out apart.
+    fn forget_call(&mut self, frame: &Frame<'p>, before: &Before) {
+        let results = frame.results.iter().flat_map(|value| &value.objs);
+        let results: Vec<ObjId> = results.copied().collect();
         let states = std::mem::take(&mut self.states);
-        self.states = merged(states, self.thread);
+        let is_kept = |fact: &Fact| {
+            let asked = &*fact.condition;
+            let lives = asked
+                .newest_cell
+                .is_none_or(|cell| (cell.0 as usize) < before.cells)
+                && asked.newest_object.is_none_or(|object| {
+                    (object.0 as usize) < before.objects || results.contains(&object)
+                });
+            let differs = |state: &State| {
+                state
+                    .fact(asked.key)
+                    .is_some_and(|known| known.holds != fact.holds)
+            };
+            lives && (before.known.contains(&asked.key) || states.iter().any(differs))
+        };
+        let kept = states.iter().cloned().map(|mut state| {
+            state.facts.retain(is_kept);
+            state.deferred &= deferred_bit(before.deferred) - 1;
+            state
+        });
+        self.states = merged(kept.collect(), self.thread);
+        self.deferred = before.deferred;
     }
 
     /// A lock taken in this call, not released by a deferred call, held on one way out and released on

@@ -41,6 +41,10 @@ fn key_of(kind: u64, part: u64) -> u64 {
     mixed(mixed(1, kind), part)
 }
 
+fn key_of_object(object: ObjId) -> u64 {
+    key_of(12, u64::from(object.0))
+}
+
 fn key_of_name(kind: u64, name: Name) -> u64 {
     let bytes = name.text().bytes();
     bytes.fold(key_of(kind, 0), |key, byte| mixed(key, u64::from(byte)))
@@ -185,7 +189,13 @@ impl<'p> Sim<'p> {
                     key
                 })
             }
-            ExprKind::Call(call) => self.key_of_question(frame, call, parts, depth),
+            ExprKind::Call(call) => match self.answers.get(&frame.place(expr.span)) {
+                Some(&object) => {
+                    parts.newest_object = parts.newest_object.max(Some(object));
+                    Some(key_of_object(object))
+                }
+                None => self.key_of_question(frame, call, parts, depth),
+            },
             _ => None,
         }
     }
@@ -250,7 +260,21 @@ impl<'p> Sim<'p> {
                 parts.outside(Decides::Field);
             }
         }
-        Some(key_of(12, u64::from(object.0)))
+        Some(key_of_object(object))
+    }
+
+    /// A call whose result is true on some ways through the function and false on others: a condition that is this call
+    /// asks which way was taken.
+    pub(super) fn note_answer(&mut self, place: Place, results: &[Value]) {
+        self.answers.remove(&place);
+        if let [result] = results
+            && let [object] = result.objs[..]
+        {
+            let key = key_of_object(object);
+            if self.states.iter().any(|state| state.fact(key).is_some()) {
+                self.answers.insert(place, object);
+            }
+        }
     }
 
     /// By this parameter the entry's callers say that they hold the lock. Callers outside the module have no
@@ -296,7 +320,7 @@ impl<'p> Sim<'p> {
             return;
         };
         let key = match (newest_object, newest_cell) {
-            (Some(object), _) => key_of(12, u64::from(object.0)),
+            (Some(object), _) => key_of_object(object),
             (None, Some(cell)) => key_of(11, u64::from(cell.0)),
             (None, None) => return,
         };

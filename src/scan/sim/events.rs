@@ -150,7 +150,12 @@ impl<'p> Sim<'p> {
         }
         for state in &mut self.states {
             let last = state.locks.iter().rposition(|held| held.lock == lock);
-            last.map(|at| state.locks.remove(at));
+            if let Some(at) = last {
+                state.locks.remove(at);
+                if !state.released.contains(&lock) {
+                    state.released.push(lock);
+                }
+            }
         }
     }
 

@@ -333,6 +333,8 @@ pub struct Sim<'p> {
     holders: HashMap<ObjId, (ObjId, Option<Name>)>,
     seen: HashSet<Repeated>,
     unlocked: HashSet<ObjId>,
+    /// What stands for the results of calls that were followed last.
+    answers: HashMap<Place, ObjId>,
     /// Locks that a call of this depth released before it had taken them.
     lent: HashSet<(usize, ObjId)>,
     /// The step at which the innermost open branch began.
@@ -420,6 +422,7 @@ impl<'p> Sim<'p> {
             holders: HashMap::new(),
             seen: HashSet::new(),
             unlocked: HashSet::new(),
+            answers: HashMap::new(),
             lent: HashSet::new(),
             branch_begin: 0,
             thread: ThreadId(0),

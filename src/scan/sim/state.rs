@@ -15,6 +15,8 @@ const MOST_FACTS: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) locks: Vec<Held>,
+    /// Locks that were taken and released on this way.
+    pub(super) released: Vec<ObjId>,
     pub(super) facts: Vec<Fact>,
     /// Calls that were deferred on this way, by their numbers.
     pub(super) deferred: u64,
@@ -111,7 +113,10 @@ impl State {
 
     /// What is not held here is held on the other way, as somebody outside of what was followed wants it.
     pub(super) fn leaves_out(&self, other: &State, thread: ThreadId) -> bool {
-        let is_held = |lock: &Held| self.locks.iter().any(|held| held.lock == lock.lock);
+        let is_held = |lock: &Held| {
+            self.released.contains(&lock.lock)
+                || self.locks.iter().any(|held| held.lock == lock.lock)
+        };
         // A goroutine does not have the locks of who started it.
         let outside = |condition: &Condition| match condition.decides {
             Decides::Code => false,
@@ -128,6 +133,7 @@ impl State {
             self.locks = common(std::mem::take(&mut self.locks), &other.locks);
         }
         self.deferred |= other.deferred;
+        self.released.retain(|lock| other.released.contains(lock));
         self.facts.retain(|fact| {
             let known = other.fact(fact.condition.key);
             known.is_some_and(|known| known.holds == fact.holds)
