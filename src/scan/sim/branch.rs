@@ -88,9 +88,12 @@ impl<'p> Sim<'p> {
         }
         let [then_entry, else_entry] = sides;
         let mut exits = Vec::new();
+        let begin = self.steps;
         self.branch(then_entry, &mut exits, |sim| {
             sim.block(frame, &statement.then)
         });
+        let outer = self.not_taken.len();
+        self.not_taken.push(begin + 1..self.steps + 1);
         match &statement.otherwise {
             Some(otherwise) => {
                 self.branch(else_entry, &mut exits, |sim| {
@@ -98,6 +101,10 @@ impl<'p> Sim<'p> {
                 });
             }
             None => exits.extend(else_entry),
+        }
+        // Who has returned does not come here.
+        if !statement.then.last().is_some_and(returns) {
+            self.not_taken.truncate(outer);
         }
         frame.env = env;
         self.meet(entry, exits)
@@ -425,6 +432,10 @@ impl<'p> Sim<'p> {
         }
         self.meet(entry, exits)
     }
+}
+
+fn returns(last: &Stmt) -> bool {
+    matches!(last.kind, StmtKind::Return(_))
 }
 
 /// The variables of `for i := 0; ...`.

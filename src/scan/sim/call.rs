@@ -408,10 +408,12 @@ impl<'p> Sim<'p> {
             frame.named_results.extend(self.find(&frame.env, name));
         }
         let entry = self.states.clone();
+        let not_taken = self.not_taken.len();
         if self.block(&mut frame, body) == Flow::Next {
             let end = body.last().map_or(Span::default(), |last| last.span);
             frame.returns.push((end, self.states.clone()));
         }
+        self.not_taken.truncate(not_taken);
         frame.env = env_before;
         self.leave(&mut frame, entry);
         self.forget_call(&frame, &before);

@@ -183,10 +183,7 @@ impl<'p> Sim<'p> {
         let certain = map.objs.len() == 1;
         for &object in &map.objs {
             let is_map = matches!(&*self.program.underlying(&self.ty(object)), Type::Map(..));
-            let is_private = self
-                .objects
-                .get(object.0 as usize)
-                .is_none_or(|found| !found.escaped && found.owner == self.thread);
+            let is_private = self.is_private(object);
             if self.dying || !is_map || is_private || self.accesses.len() >= MOST_ACCESSES {
                 continue;
             }
@@ -213,6 +210,17 @@ impl<'p> Sim<'p> {
                 });
             }
         }
+    }
+
+    /// Nobody else has it yet, on the way to here.
+    fn is_private(&self, id: ObjId) -> bool {
+        self.objects.get(id.0 as usize).is_none_or(|object| {
+            let elsewhere = |steps: &std::ops::Range<u32>| steps.contains(&object.escaped_at);
+            object.owner == self.thread
+                && (!object.escaped
+                    || matches!(object.origin, Origin::Made(_))
+                        && self.not_taken.iter().any(elsewhere))
+        })
     }
 
     /// What is held on the ways to here, each once, and whether more is held if somebody outside wants it.

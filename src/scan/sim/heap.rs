@@ -457,7 +457,9 @@ impl<'p> Sim<'p> {
             let Some(object) = self.objects.get_mut(id.0 as usize) else {
                 continue;
             };
-            if object.escaped {
+            // Where it escaped on another way only, it does so now.
+            let elsewhere = |steps: &std::ops::Range<u32>| steps.contains(&object.escaped_at);
+            if object.escaped && !self.not_taken.iter().any(elsewhere) {
                 continue;
             }
             object.escaped = true;

@@ -337,6 +337,9 @@ pub struct Sim<'p> {
     answers: HashMap<Place, ObjId>,
     /// Locks that a call of this depth released before it had taken them.
     lent: HashSet<(usize, ObjId)>,
+    /// Steps of branches that are not taken where the code is that is followed: the other side of an open branch, or
+    /// one that has left the function.
+    not_taken: Vec<std::ops::Range<u32>>,
     /// The step at which the innermost open branch began.
     branch_begin: u32,
     thread: ThreadId,
@@ -424,6 +427,7 @@ impl<'p> Sim<'p> {
             unlocked: HashSet::new(),
             answers: HashMap::new(),
             lent: HashSet::new(),
+            not_taken: Vec::new(),
             branch_begin: 0,
             thread: ThreadId(0),
             states: vec![State::default()],

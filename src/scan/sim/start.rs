@@ -182,6 +182,7 @@ impl<'p> Sim<'p> {
         );
         let unlocked = std::mem::take(&mut self.unlocked);
         let lent = std::mem::take(&mut self.lent);
+        let not_taken = std::mem::take(&mut self.not_taken);
         self.thread = start.thread;
         self.call_code(start.code, start.args, start.at);
         if let Some(done) = start.done {
@@ -196,6 +197,7 @@ impl<'p> Sim<'p> {
         ) = saved;
         self.unlocked = unlocked;
         self.lent = lent;
+        self.not_taken = not_taken;
     }
 
     // Symbols.

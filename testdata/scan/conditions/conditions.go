@@ -285,3 +285,52 @@ func (c *RacyBegin) Close() {
 	c.closed = true
 	c.mu.Unlock()
 }
+
+//gocc:correct CorrectGivenAway: whoever gives the map away does not use it any more
+type CorrectGivenAway struct {
+	queue chan map[string]int
+	total int
+}
+
+func (c *CorrectGivenAway) Run() {
+	for m := range c.queue {
+		m["seen"] = 1
+	}
+}
+
+func (c *CorrectGivenAway) Work(n int) {
+	done := make(chan struct{})
+	go func() {
+		c.Run()
+		close(done)
+	}()
+	m := map[string]int{}
+	if n > 1 {
+		c.queue <- m
+		close(c.queue)
+		<-done
+		return
+	}
+	m["own"] = n
+	c.total += m["own"]
+	close(c.queue)
+	<-done
+}
+
+//gocc:racy RacyGivenAway: one branch gives the map away, and so does the code after it
+func RacyGivenAway(n int) {
+	m := map[string]int{}
+	if n > 1 {
+		go fill(m)
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		fill(m)
+		close(done)
+	}()
+	m["own"] = n
+	<-done
+}
+
+func fill(m map[string]int) { m["seen"] = 1 }

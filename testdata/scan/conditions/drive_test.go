@@ -53,6 +53,17 @@ func TestCase(t *testing.T) {
 			c.Close()
 			twice(100, func(i int) { c.Add("x") }, func(i int) { c.Add("y") })
 		},
+		"CorrectGivenAway": func() {
+			for i := range 4 {
+				c := &CorrectGivenAway{queue: make(chan map[string]int)}
+				c.Work(i)
+			}
+		},
+		"RacyGivenAway": func() {
+			for range 100 {
+				RacyGivenAway(1)
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) { run() })
 	}
