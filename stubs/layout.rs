@@ -17,11 +17,15 @@
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,
-// so that hooks reach it relative to the instruction pointer. The lanes are mapped anywhere.
+// so that hooks reach it relative to the instruction pointer. The lanes are mapped anywhere. Where they are mapped, and all
+// else that hooks take for an address or a size, the process keeps to itself (`Private`).
 
 #[path = "layout/managed.rs"]
 mod managed;
+#[path = "layout/private.rs"]
+mod private;
 pub use managed::*;
+pub use private::*;
 
 /// First bytes of every ring file.
 pub const MAGIC: [u8; 8] = *b"goccring";
@@ -244,8 +248,8 @@ pub struct Control {
     pub epoch: u32,
     /// In observe mode one operation in this many per P is recorded.
     pub sample_period: u32,
-    /// Lanes in use, as in the header; the hooks' bound on P ids.
-    pub lane_count: u32,
+    /// Zero.
+    pub reserved5: u32,
     /// Operations to record in a second in observe mode, for which `sample_period` is adapted; 0 for none.
     pub rate: u32,
     /// Hunt looks at bursts of the operations at busy places, one burst in 2 to this power; 0: at every operation.
@@ -362,9 +366,9 @@ pub struct Control {
 pub struct LaneHeader {
     /// Bytes ever committed; the next record goes to `head & mask`. Stored after the record.
     pub head: u64,
-    /// Address of the lane in the process.
-    pub base: u64,
-    /// `lane_size - 1`.
+    /// Zero.
+    pub reserved0: u64,
+    /// `lane_size - 1`, for readers.
     pub mask: u64,
     /// The time-stamp counter when this P last looked: for the first record after the scheduler's turn or a system
     /// call, and once in some more.

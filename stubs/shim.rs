@@ -1,11 +1,12 @@
 //! The shim: the part of gocc that runs inside the target, beside the emitted hooks.
 //!
 //! It is freestanding: no libc, no heap, no thread-local storage, no panic, no data relocations. It
-//! is entered in two ways only:
+//! is entered in three ways only:
 //!
 //! - `gocc_init` once, at the executable's entry point, before the Go runtime exists;
 //! - `gocc_conflict`, `gocc_overlap`, `gocc_death`, `gocc_enter`, `gocc_leave` and `gocc_sampled` from a hook's slow
-//!   path, on a goroutine's stack (or g0's), where at least 800 bytes are free. A test proves the bound from the compiled code.
+//!   path, on a goroutine's stack (or g0's), where at least 800 bytes are free. A test proves the bound from the compiled code;
+//! - `gocc_lost` from the Go runtime's handler of SIGBUS, on the thread's stack for signals.
 //!
 //! The build links it into one position-independent image with an entry in `.eh_frame` for every
 //! function, from which the patcher derives what Go's unwinder needs to know.
@@ -37,6 +38,8 @@ mod init;
 #[path = "layout.rs"]
 #[allow(dead_code)]
 mod layout;
+#[path = "shim/lost.rs"]
+mod lost;
 #[path = "shim/mem.rs"]
 mod mem;
 #[path = "shim/names.rs"]
@@ -51,6 +54,8 @@ mod side;
 mod suspects;
 #[path = "shim/sys.rs"]
 mod sys;
+#[path = "shim/text.rs"]
+mod text;
 #[path = "shim/traffic.rs"]
 mod traffic;
 

@@ -80,6 +80,7 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
             "[run]\nhold = \"3\"",
             ":2: it must be a whole number with its unit",
         ),
+        ("[run]\nwait = \"1000s\"", ":2: it must be at most 10s"),
         ("[run]\nsample = 0", ":2: it must be at least 1"),
         ("[decide]\nsource = \"stop\"", ":2: only what is confirmed"),
         (

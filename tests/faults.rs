@@ -136,7 +136,7 @@ fn the_ring_is_taken_away() -> anyhow::Result<()> {
         return Ok(());
     };
     type Deed = fn(&Path, &Path) -> std::io::Result<()>;
-    let deeds: [(&str, Deed); 8] = [
+    let deeds: [(&str, Deed); 11] = [
         ("deleted", |ring, _| fs::remove_file(ring)),
         ("renamed", |ring, place| {
             fs::rename(ring, place.join("other"))
@@ -147,6 +147,15 @@ fn the_ring_is_taken_away() -> anyhow::Result<()> {
         ("filled with rubbish", |ring, _| rubbish(ring)),
         ("filled with rubbish again and again", |ring, _| {
             (0..20).try_for_each(|_| rubbish(ring))
+        }),
+        ("filled with rubbish in its mode", |ring, _| {
+            rubbish_in_this_mode(ring)
+        }),
+        ("filled with zeros", |ring, _| {
+            overwrite(ring, 0..u64::MAX, || 0)
+        }),
+        ("filled with the highest numbers", |ring, _| {
+            highest_numbers(ring)
         }),
         ("locked for ever", |ring, _| lock_entries(ring)),
         ("made longer", |ring, _| {
@@ -201,24 +210,58 @@ fn lock_entries(ring: &Path) -> std::io::Result<()> {
     })
 }
 
-/// All that lies behind the lane headers is overwritten, while the program uses it. Lane headers hold addresses that
-/// hooks use: whoever may write there may write anywhere in the process, which is why a ring belongs to its
-/// user alone.
+/// Where the mode stands, with its epoch.
+const MODE: std::ops::Range<u64> = {
+    let gate = (layout::CONTROL_OFFSET + std::mem::offset_of!(layout::Control, gate)) as u64;
+    gate..gate + 8
+};
+
+/// All of it is overwritten while the program uses it: nothing that hooks take for an address or a size is there.
 fn rubbish(ring: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    let file = fs::OpenOptions::new().write(true).open(ring)?;
-    let size = file.metadata()?.len();
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut at = layout::MARKS_OFFSET as u64;
-    while at < size {
-        let block: Vec<u8> = (0..512)
-            .flat_map(|_| {
+    overwrite(ring, 0..u64::MAX, || {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        word
+    })
+}
+
+/// The same, but the mode stays what it was, again and again.
+fn rubbish_in_this_mode(ring: &Path) -> std::io::Result<()> {
+    let mut word = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..20 {
+        for part in [0..MODE.start, MODE.end..u64::MAX] {
+            overwrite(ring, part, || {
                 word ^= word << 13;
                 word ^= word >> 7;
                 word ^= word << 17;
-                word.to_le_bytes()
-            })
-            .collect();
+                word
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The highest numbers everywhere, but the mode stays what it was.
+fn highest_numbers(ring: &Path) -> std::io::Result<()> {
+    overwrite(ring, 0..MODE.start, || u64::MAX)?;
+    overwrite(ring, MODE.end..u64::MAX, || u64::MAX)
+}
+
+/// A part of a ring, at most up to its end.
+fn overwrite(
+    ring: &Path,
+    part: std::ops::Range<u64>,
+    mut with: impl FnMut() -> u64,
+) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = fs::OpenOptions::new().write(true).open(ring)?;
+    let end = part.end.min(file.metadata()?.len());
+    let mut at = part.start;
+    while at < end {
+        let words = (end - at).min(4096) / 8;
+        let block: Vec<u8> = (0..words).flat_map(|_| with().to_le_bytes()).collect();
         file.write_all_at(&block, at)?;
         at += block.len() as u64;
     }

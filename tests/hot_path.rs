@@ -259,7 +259,6 @@ fn threads_share_no_cache_lines() {
     let only_read = [
         offset_of!(Control, gate),
         offset_of!(Control, sample_period),
-        offset_of!(Control, lane_count),
         offset_of!(Control, rate),
     ];
     let written = [

@@ -251,8 +251,8 @@ fn refusals() {
         ),
         (|ring| ring.header.file_size += 1, "file_size is"),
         (
-            |ring| ring.bytes.truncate(layout::FRONT_SIZE + 5),
-            "PATH is truncated: it has",
+            |ring| ring.bytes.truncate(layout::FRONT_SIZE - 5),
+            "PATH is no ring, or was cut off: it has",
         ),
         (|ring| ring.header.text_end = 0, "text_end is 0x0"),
         (
@@ -298,6 +298,21 @@ fn other_things_than_files_are_refused() {
     let empty = directory.path().join("empty");
     std::fs::write(&empty, b"").unwrap();
     assert!(text(&empty).contains("was never completed"));
+}
+
+/// Somebody cut it off, or a copy failed.
+#[test]
+fn a_ring_that_is_cut_off_is_read_as_far_as_it_goes() {
+    let mut builder = RingBuilder::new(3);
+    builder.write_lane(0, &numbered(2));
+    builder.write_lane(1, &numbered(2));
+    builder.bytes.truncate(builder.lane_offset(2) - 1);
+    let ring = open(&builder).unwrap();
+    assert_eq!(read_lane(&ring, 0).0, numbered(2));
+    for lane in ring.lanes().skip(1) {
+        let error = lane.map(|_| ()).expect_err("it is not there").to_string();
+        assert!(error.ends_with(": it was cut off"), "{error}");
+    }
 }
 
 #[test]

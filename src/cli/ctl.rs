@@ -1,5 +1,6 @@
 use super::output;
 use super::suspects::{Known, Suspects};
+use crate::config::{delay, duration};
 use crate::image::Vaddr;
 use crate::patch::Mode;
 use crate::ring::layout::{
@@ -45,13 +46,13 @@ pub struct CtlArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1 << 30))]
     rate: Option<u32>,
     /// Hunt: how long an operation is held, as in 2ms
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", value_parser = delay)]
     hold: Option<Duration>,
     /// Hunt: this close in time is a near miss, as in 100ms
     #[arg(long, value_name = "D", value_parser = duration)]
     window: Option<Duration>,
     /// Guard: how long an operation waits, as in 10ms
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", value_parser = delay)]
     wait: Option<Duration>,
     /// Hunt: share of the time for holding operations, %
     #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
@@ -364,20 +365,6 @@ fn ticks(time: Duration, control: &Control) -> anyhow::Result<u64> {
     }
     let ticks = time.as_nanos() * u128::from(control.ticks_per_ms) / 1_000_000;
     u64::try_from(ticks).context("that is too long")
-}
-
-/// A whole number with its unit, as in `GOCC`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || "a whole number with its unit (ns, us, ms or s), for example 2ms".to_owned();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| wanted())?;
-    match text.get(digits.len()..) {
-        Some("ns") => Ok(Duration::from_nanos(number)),
-        Some("us") => Ok(Duration::from_micros(number)),
-        Some("ms") => Ok(Duration::from_millis(number)),
-        Some("s") => Ok(Duration::from_secs(number)),
-        _ => Err(wanted()),
-    }
 }
 
 fn rate(control: &Control) -> String {

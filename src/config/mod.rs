@@ -32,6 +32,7 @@ mod policy;
 mod run;
 mod subject;
 mod suppress;
+mod time;
 
 pub use baseline::{Baseline, BaselineEntry, BaselineError, Known};
 pub use file::{Config, ConfigError, NAME};
@@ -39,3 +40,4 @@ pub use policy::{Decision, Decisions, Expired, Policy, Verdict};
 pub use run::{RunSettings, Setting};
 pub use subject::{Subject, SubjectSide};
 pub use suppress::Suppression;
+pub use time::{delay, duration};

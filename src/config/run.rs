@@ -1,7 +1,9 @@
 //! How programs run that do not say otherwise.
 
+use super::time;
 use crate::patch::Mode;
 use serde::{Deserialize, Deserializer};
+use std::time::Duration;
 use toml::Spanned;
 
 /// A value, and the line of `gocc.toml` that it comes from; `None` for the default.
@@ -34,11 +36,11 @@ pub(super) struct RunTable {
     runs: Option<Spanned<u32>>,
     #[serde(deserialize_with = "positive")]
     sample: Option<Spanned<u32>>,
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "delay")]
     hold: Option<Spanned<String>>,
     #[serde(deserialize_with = "duration")]
     window: Option<Spanned<String>>,
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "delay")]
     wait: Option<Spanned<String>>,
     budget: Option<Spanned<u32>>,
     seed: Option<Spanned<u32>>,
@@ -102,17 +104,21 @@ fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Spanned<u32>>, 
     Ok(Some(number))
 }
 
-/// A whole number with its unit, as in `GOCC`.
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Spanned<String>>, D::Error> {
+    time_for(from, time::duration)
+}
+
+fn delay<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Spanned<String>>, D::Error> {
+    time_for(from, time::delay)
+}
+
+fn time_for<'de, D: Deserializer<'de>>(
+    from: D,
+    parse: fn(&str) -> Result<Duration, String>,
+) -> Result<Option<Spanned<String>>, D::Error> {
     let text = Spanned::<String>::deserialize(from)?;
-    let digits = text
-        .get_ref()
-        .trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text.get_ref().get(digits.len()..).unwrap_or_default();
-    if digits.parse::<u64>().is_ok() && ["ns", "us", "ms", "s"].contains(&unit) {
-        return Ok(Some(text));
+    match parse(text.get_ref()) {
+        Ok(_) => Ok(Some(text)),
+        Err(wanted) => Err(serde::de::Error::custom(format!("it must be {wanted}"))),
     }
-    Err(serde::de::Error::custom(
-        "it must be a whole number with its unit (ns, us, ms or s), for example \"2ms\"",
-    ))
 }

@@ -1,7 +1,7 @@
 //! Where injected things lie, as link-time addresses.
 
 use crate::image::Vaddr;
-use crate::ring::layout::{self, Control};
+use crate::ring::layout::{self, Control, Private};
 use std::mem::offset_of;
 
 /// The addresses that hooks refer to.
@@ -21,6 +21,8 @@ pub struct Addresses {
     pub enter: Vaddr,
     /// `gocc_leave`.
     pub leave: Vaddr,
+    /// `gocc_lost`.
+    pub lost: Vaddr,
     /// `gocc_overlap`.
     pub overlap: Vaddr,
     /// `gocc_sampled`.
@@ -42,9 +44,9 @@ impl Addresses {
     pub fn gate(&self) -> Vaddr {
         self.in_control(offset_of!(Control, gate))
     }
-    /// `Control::lane_count`
+    /// `Private::lane_count`
     pub fn lane_count(&self) -> Vaddr {
-        self.in_control(offset_of!(Control, lane_count))
+        self.in_front(layout::PRIVATE_OFFSET + offset_of!(Private, lane_count))
     }
     /// `Control::clock`
     pub fn clock(&self) -> Vaddr {

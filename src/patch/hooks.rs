@@ -193,6 +193,26 @@ impl Emitter<'_> {
         asm.finish(at, 0)
     }
 
+    /// The hook of `runtime.sighandler(sig uint32, info *siginfo, ctxt unsafe.Pointer, gp *g)`, arguments in EAX, RBX,
+    /// RCX and RDI. After a SIGBUS that the ring was the reason of it returns, and the thread goes on where it
+    /// was (runtime/signal_unix.go, sigtrampgo).
+    pub fn signal_entry(&self, at: Vaddr, entry: &Entry) -> Result<Assembled> {
+        const SIGBUS: i32 = 7;
+        let mut asm = Assembler::new()?;
+        let back = Self::displaced_entry(&mut asm, entry)?;
+        let mut done = asm.code.create_label();
+        asm.code.cmp(eax, SIGBUS)?;
+        asm.code.jne(done)?;
+        asm.code.mov(rsi, rbx)?;
+        self.call_shim(&mut asm, self.addresses.lost, |_| Ok(()))?;
+        asm.code.test(r13d, r13d)?;
+        asm.code.je(done)?;
+        asm.code.ret()?;
+        asm.code.set_label(&mut done)?;
+        Self::leave(&mut asm, entry, back)?;
+        asm.finish(at, 0)
+    }
+
     /// Instructions moved as a whole run after the hook; then the function goes on.
     fn leave(asm: &mut Assembler, entry: &Entry, back: Vaddr) -> Result {
         match entry {

@@ -10,6 +10,7 @@ pub mod asm;
 pub mod decode;
 mod elf_out;
 mod hooks;
+mod injected_code;
 mod made;
 mod moduledata;
 pub mod note;

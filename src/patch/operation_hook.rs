@@ -17,7 +17,7 @@ use crate::patch::walk::{ShortCollection, ShortStack, end_short_collections, end
 use crate::probe::{MapArgument, TypeArgument};
 use crate::ring::Operation;
 use crate::ring::layout::{
-    self, GATE_OBSERVE, GATE_TRACE, LaneHeader, Mark, Record, THREAD_MARK, THREAD_SLOT,
+    self, GATE_OBSERVE, GATE_TRACE, LaneHeader, Mark, PrivateLane, Record, THREAD_MARK, THREAD_SLOT,
 };
 use iced_x86::code_asm::*;
 use std::mem::{offset_of, size_of};
@@ -494,6 +494,7 @@ impl OperationHook<'_> {
         let mut own_clock = self.asm.code.create_label();
         let addresses = self.emitter.addresses;
         let ticks = qword_ptr(r12 + offset_of!(LaneHeader, ticks));
+        let own = r12 + layout::PRIVATE_LANE_DISTANCE;
         self.find_lane(no_p, no_lane)?;
         if self.operation.writes() {
             // Whether traced or sampled, R10 is still the mark.
@@ -505,10 +506,10 @@ impl OperationHook<'_> {
         self.asm.code.mov(r10, r13)?;
         self.asm
             .code
-            .and(r10, qword_ptr(r12 + offset_of!(LaneHeader, mask)))?;
+            .and(r10, qword_ptr(own + offset_of!(PrivateLane, mask)))?;
         self.asm
             .code
-            .add(r10, qword_ptr(r12 + offset_of!(LaneHeader, base)))?;
+            .add(r10, qword_ptr(own + offset_of!(PrivateLane, base)))?;
         self.asm.code.cmp(ticks, r9)?;
         self.asm.code.jne(look)?;
         self.asm

@@ -7,7 +7,8 @@ use crate::patch::asm::Assembled;
 use crate::patch::decode::{DecodeError, Entry, Exit, Function, JUMP_SIZE};
 use crate::patch::elf_out::HeaderError;
 use crate::patch::hooks::Emitter;
-use crate::patch::moduledata::{InjectedFunction, ModuleData, Tables};
+use crate::patch::injected_code::{INT3, InjectedCode};
+use crate::patch::moduledata::{ModuleData, Tables};
 use crate::patch::options::Mode;
 use crate::patch::plan::{
     Edit, NewSegment, NewSymbol, Outcome, PatchPlan, Provenance, SiteOutcome,
@@ -17,7 +18,7 @@ use crate::patch::shim_config::{self, Config};
 use crate::patch::space;
 use crate::probe::{self, ProbeKind, Site};
 use crate::ring::Operation;
-use crate::ring::layout::FRONT_SIZE;
+use crate::ring::layout::{FRONT_SIZE, PRIVATE_OFFSET, Private, RESERVED_SIZE};
 use std::ops::Range;
 use zerocopy::IntoBytes;
 
@@ -165,14 +166,12 @@ const DATA_SIZE: u64 = PAGE;
 const MODULEDATA_OFFSET: u64 = size_of::<Config>().next_multiple_of(16) as u64;
 
 fn data_start(base: Vaddr) -> Vaddr {
-    Vaddr(base.0 + (FRONT_SIZE as u64).next_multiple_of(PAGE))
+    Vaddr(base.0 + (RESERVED_SIZE as u64).next_multiple_of(PAGE))
 }
 
 /// Bytes before the first function that no function table covers: runtime/pprof's own tests take the first
 /// byte of an executable mapping for an address without a function.
 const PADDING: u64 = 64;
-/// Fills what is not to be executed.
-const INT3: u8 = 0xcc;
 
 fn text_start(base: Vaddr) -> Vaddr {
     Vaddr(data_start(base).0 + DATA_SIZE)
@@ -198,6 +197,7 @@ fn addresses(base: Vaddr, shim: &Shim, next_moduledata: Vaddr) -> Result<Address
         sampled: in_shim("gocc_sampled")?,
         enter: in_shim("gocc_enter")?,
         leave: in_shim("gocc_leave")?,
+        lost: in_shim("gocc_lost")?,
         moduledata: Vaddr(data_start(base).0 + MODULEDATA_OFFSET),
         next_moduledata,
     })
@@ -210,59 +210,6 @@ fn provenance(options: &PlanOptions) -> Provenance {
     Provenance {
         gocc_version: env!("CARGO_PKG_VERSION").to_owned(),
         options: chosen,
-    }
-}
-
-/// The text segment under construction: the shim first, then what is emitted, function by function.
-struct InjectedCode {
-    start: Vaddr,
-    bytes: Vec<u8>,
-    functions: Vec<InjectedFunction>,
-}
-
-impl InjectedCode {
-    fn new(start: Vaddr, shim: &Shim) -> InjectedCode {
-        let functions = shim.functions.iter().map(|function| InjectedFunction {
-            name: format!(
-                "gocc.{}",
-                function
-                    .name
-                    .strip_prefix("gocc_")
-                    .unwrap_or(&format!("shim_{}", function.name))
-            ),
-            start: Vaddr(start.0 + u64::from(function.start)),
-            size: u64::from(function.size),
-            sp_deltas: function.sp_deltas.clone(),
-        });
-        InjectedCode {
-            start,
-            bytes: shim.image.clone(),
-            functions: functions.collect(),
-        }
-    }
-
-    /// Adds a function at the next aligned place; where it starts.
-    fn add(
-        &mut self,
-        name: &str,
-        emit: impl FnOnce(Vaddr) -> Result<Assembled, iced_x86::IcedError>,
-    ) -> Result<Vaddr, iced_x86::IcedError> {
-        self.bytes
-            .resize(self.bytes.len().next_multiple_of(64), INT3);
-        let start = self.end();
-        let assembled = emit(start)?;
-        self.functions.push(InjectedFunction {
-            name: name.to_owned(),
-            start,
-            size: assembled.bytes.len() as u64,
-            sp_deltas: assembled.sp_deltas,
-        });
-        self.bytes.extend(assembled.bytes);
-        Ok(start)
-    }
-
-    fn end(&self) -> Vaddr {
-        Vaddr(self.start.0 + self.bytes.len() as u64)
     }
 }
 
@@ -288,6 +235,13 @@ impl SitePlanner<'_> {
         };
         let decoded =
             Function::decode(self.go, function).map_err(|source| bad_site(function, source))?;
+        if site.probe.kind == ProbeKind::Signal
+            && let Err(why) = decoded.entry_or_moved(self.emitter.layout)
+        {
+            // What it is for happens to hardly any program: no reason to refuse one.
+            outcome.entry = Outcome::Skipped(why.to_string());
+            return Ok(outcome);
+        }
         if let ProbeKind::Check { operation } = site.probe.kind {
             outcome.entry = match self.failed_checks(function, &decoded, operation)? {
                 0 => Outcome::Skipped("makes no check that is recognised".to_owned()),
@@ -336,6 +290,7 @@ impl SitePlanner<'_> {
             ),
             ProbeKind::Death => emitter.death_entry(at, &entry),
             ProbeKind::Start => emitter.start_entry(at, &entry),
+            ProbeKind::Signal => emitter.signal_entry(at, &entry),
             ProbeKind::Panic | ProbeKind::Check { .. } | ProbeKind::Constructor => {
                 emitter.panic_entry(at, &entry)
             }
@@ -478,6 +433,7 @@ fn describe(kind: ProbeKind) -> String {
         ProbeKind::Death => "death of the program".to_owned(),
         ProbeKind::Start => "start of the program".to_owned(),
         ProbeKind::Panic => "panic".to_owned(),
+        ProbeKind::Signal => "signal".to_owned(),
         ProbeKind::Constructor => "making of a map".to_owned(),
     }
 }
@@ -565,7 +521,7 @@ fn segments(base: Vaddr, code: InjectedCode, data: InjectedData) -> Vec<NewSegme
             name: ".gocc.ring".to_owned(),
             vaddr: base,
             bytes: Vec::new(),
-            mem_size: FRONT_SIZE as u64,
+            mem_size: RESERVED_SIZE as u64,
             flags: PF_R | PF_W,
         },
         segment(".gocc.data", data_start(base), data.writable, PF_R | PF_W),
@@ -589,6 +545,11 @@ fn symbols(code: &InjectedCode, addresses: &Addresses, data: &InjectedData) -> V
     };
     let objects = [
         object("gocc.ring", addresses.front, FRONT_SIZE),
+        object(
+            "gocc.private",
+            Vaddr(addresses.front.0 + PRIVATE_OFFSET as u64),
+            size_of::<Private>(),
+        ),
         object("gocc.config", addresses.config, data.writable.len()),
     ];
     functions.chain(objects).collect()

@@ -235,6 +235,7 @@ mod tests {
             "gocc_death",
             "gocc_enter",
             "gocc_leave",
+            "gocc_lost",
             "gocc_overlap",
             "gocc_sampled",
         ] {
@@ -311,6 +312,7 @@ mod tests {
             "gocc_death",
             "gocc_enter",
             "gocc_leave",
+            "gocc_lost",
             "gocc_overlap",
             "gocc_sampled",
         ] {

@@ -55,6 +55,8 @@ pub enum ProbeKind {
     Constructor,
     /// `runtime.main`: the runtime is set up, user code has not run yet.
     Start,
+    /// `runtime.sighandler`: a thread has got a signal, perhaps because the ring was cut off.
+    Signal,
     /// `runtime.gopanic`: the goroutine leaves the map operation it is in, if any, without passing
     /// an exit.
     Panic,
@@ -162,7 +164,7 @@ const fn check(function: &'static str, operation: Operation) -> Probe {
     other(function, ProbeKind::Check { operation })
 }
 
-static CATALOGUE: [Probe; 33] = {
+static CATALOGUE: [Probe; 34] = {
     use Operation::*;
     [
         // runtime/map.go, map_fast32.go, map_fast64.go, map_faststr.go; in Go 1.27 linknamed from
@@ -196,6 +198,8 @@ static CATALOGUE: [Probe; 33] = {
         between(19, ON, other("runtime.fatal", ProbeKind::Death)),
         between(18, 18, other("runtime.throw", ProbeKind::Death)),
         other("runtime.gopanic", ProbeKind::Panic),
+        // runtime/signal_unix.go: what sigtrampgo calls for every signal that no C code has to handle.
+        other("runtime.sighandler", ProbeKind::Signal),
         // runtime/map.go, map_swiss.go and map_noswiss.go: makemap64 and reflection call makemap. Maps on
         // the stack and clones pass neither.
         other("runtime.makemap", ProbeKind::Constructor),

@@ -49,7 +49,7 @@ pub enum RingError {
     },
     /// The process has not filled in the header, or died before it could.
     #[error(
-        "{path} was never completed: its process is still starting, or ended before the program ran"
+        "{path} was never completed, or was cut off: its process is still starting, or ended before the program ran, or somebody emptied it"
     )]
     NotReady {
         /// The file.
@@ -66,16 +66,6 @@ pub enum RingError {
         value: u64,
         /// What it may hold.
         expected: &'static str,
-    },
-    /// Cut off, for example by a copy that failed.
-    #[error("{path} is truncated: it has {size} of {expected} bytes")]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// Its size in bytes.
-        size: u64,
-        /// The size its header states, in bytes.
-        expected: u64,
     },
     /// A lane whose header makes no sense; the other lanes may be read.
     #[error("{path} is damaged: lane {lane}: {what}")]

@@ -43,6 +43,11 @@ impl<'r> Lane<'r> {
                 what,
             })
         };
+        // At most 256 lanes of 1 GiB: no overflow.
+        let lanes = u64::from(index + 1) * u64::from(ring.header().lane_size);
+        if !ring.has(layout::FRONT_SIZE as u64 + lanes) {
+            return damaged("it was cut off");
+        }
         if !header.head.is_multiple_of(RECORD_SIZE) {
             return damaged("its head is not at a record's start");
         }

@@ -24,14 +24,16 @@ pub struct Ring {
     file: File,
     path: PathBuf,
     header: Header,
+    /// Bytes of the file when it was opened: less than the header says when it was cut off.
+    size: u64,
 }
 
 impl Ring {
     /// Opens the ring of a running, ended or killed process.
     ///
     /// # Errors
-    /// When the file cannot be read, is no ring, is a ring of another format, was not completed, is
-    /// truncated, or has a header that no process writes.
+    /// When the file cannot be read, is no ring, is a ring of another format, was not completed, is cut off before
+    /// the lanes, or has a header that no process writes.
     pub fn open(path: &Path) -> Result<Ring, RingError> {
         let file = open_regular(path)?;
         let size = file
@@ -47,13 +49,19 @@ impl Ring {
             });
         }
         let header: Header = read_struct(path, &file, 0)?;
-        check_sizes(path, &header, size)?;
+        check_sizes(path, &header)?;
         check_fields(path, &header)?;
         Ok(Ring {
             file,
             path: path.to_owned(),
             header,
+            size,
         })
+    }
+
+    /// The file has all bytes up to this one.
+    pub(super) fn has(&self, end: u64) -> bool {
+        end <= self.size
     }
 
     /// Where it was opened from.
@@ -228,8 +236,8 @@ fn check_start(path: &Path, file: &File, size: u64) -> Result<(), RingError> {
     Ok(())
 }
 
-/// From here on the lanes lie inside the file.
-fn check_sizes(path: &Path, header: &Header, size: u64) -> Result<(), RingError> {
+/// From here on the lanes lie inside the file, except those that were cut off.
+fn check_sizes(path: &Path, header: &Header) -> Result<(), RingError> {
     let bad = |field, value: u64, expected| {
         Err(RingError::BadField {
             path: path.to_owned(),
@@ -259,13 +267,6 @@ fn check_sizes(path: &Path, header: &Header, size: u64) -> Result<(), RingError>
             header.file_size,
             "the size of the front and all lanes",
         );
-    }
-    if size < expected {
-        return Err(RingError::Truncated {
-            path: path.to_owned(),
-            size,
-            expected,
-        });
     }
     Ok(())
 }

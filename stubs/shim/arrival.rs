@@ -148,7 +148,7 @@ unsafe fn wait_for_mark(config: &Config, front: Front, mark: *mut Mark, map: u64
         let control = front.control();
         // A clock far in the future is none of a mark's: somebody wrote into the ring.
         let age = sys::tsc().abs_diff(read_volatile(&raw const (*mark).record.clock));
-        let wait = read_volatile(&raw const (*control).wait_ticks);
+        let wait = front.wait_ticks();
         // Who wants the same map is most likely waiting for its turn, and in the way of this one then.
         let is_contended = read_volatile(&raw const (*mark).record.map) == map;
         let patience = if is_contended || is_being_written(config, map) {
@@ -229,7 +229,7 @@ unsafe fn wait_for_entry(arrival: &Arrival<'_>) -> u32 {
             return go_untracked(arrival);
         }
         if !arrival.is_back {
-            wait_at_the_door(arrival, read_volatile(&raw const (*control).wait_ticks), 0);
+            wait_at_the_door(arrival, arrival.front.wait_ticks(), 0);
         }
         hold_on(arrival, false)
     }
@@ -246,7 +246,7 @@ unsafe fn has_waited_enough(arrival: &Arrival<'_>, opponent: &Opponent) -> bool 
     // SAFETY: the caller's.
     unsafe {
         let deadline = read_volatile(&raw const (*arrival.mark).deadline);
-        let wait = read_volatile(&raw const (*arrival.front.control()).wait_ticks);
+        let wait = arrival.front.wait_ticks();
         let is_there = !matches!(opponent, Opponent::Unproven);
         let patience = if is_there {
             wait.saturating_mul(PATIENCE)
@@ -289,7 +289,7 @@ unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent) -> u32 {
         }
         let has_recorded = arrival.is_back && has_done(arrival, HELD_RECORDED);
         if !arrival.is_back {
-            wait_at_the_door(arrival, read_volatile(&raw const (*control).wait_ticks), 0);
+            wait_at_the_door(arrival, arrival.front.wait_ticks(), 0);
             count(&raw mut (*control).waited);
         }
         entry.ask_for_turn(arrival);

@@ -71,7 +71,7 @@ pub unsafe fn charge(arrival: &Arrival<'_>, until: u64) {
         let yielded = read_volatile(&raw const (*arrival.mark).yielded);
         let from = if yielded == 0 { arrival.now } else { yielded };
         // A clock that nobody has set points far back.
-        let from = from.max(until.saturating_sub(read_volatile(&raw const (*control).hold_ticks)));
+        let from = from.max(until.saturating_sub(arrival.front.hold_ticks()));
         let cost = until.saturating_sub(from.max(charged_until(control, until)));
         let others_ran = arrival.now.wrapping_sub(yielded) >= moment(control) && yielded != 0;
         let cost = if others_ran { cost / SHARED } else { cost };
@@ -117,7 +117,7 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
     unsafe {
         let control = arrival.front.control();
         let percent = u64::from(read_volatile(&raw const (*control).budget_percent));
-        let hold = read_volatile(&raw const (*control).hold_ticks);
+        let hold = arrival.front.hold_ticks();
         let spent = read_volatile(&raw const (*control).charged_ticks)
             .saturating_sub(read_volatile(&raw const (*control).charged_before));
         let start = read_volatile(&raw const (*control).budget_since);

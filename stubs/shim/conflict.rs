@@ -338,7 +338,7 @@ unsafe fn current_mark(front: Front, map: u64, goid: u64) -> Option<*mut Mark> {
     let mut best = Best::new();
     // SAFETY: lane headers lie in the front; a mark's address is checked before it is followed.
     unsafe {
-        let lanes = read_volatile(&raw const (*front.control()).lane_count) as usize;
+        let lanes = read_volatile(&raw const (*front.private()).lane_count) as usize;
         for lane in 0..lanes.min(MAX_LANES) {
             let mark = read_volatile(&raw const (*front.lane(lane)).current) as *mut Mark;
             if front.holds_mark(mark) && best.consider(front, mark, map, goid) {

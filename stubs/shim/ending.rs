@@ -6,11 +6,9 @@ use crate::config::Config;
 use crate::layout::*;
 use crate::names;
 use crate::sys;
+use crate::text::Text;
 use core::ptr::read_volatile;
 use core::sync::atomic::{AtomicU32, Ordering};
-
-/// Room for the text, in bytes; what does not fit is in the ring.
-const ROOM: usize = 64 << 10;
 
 /// In block mode the first conflict is the last: ends the program, when that is the mode. `index` is the
 /// conflict's, or one that is too high when there was no room for it.
@@ -46,11 +44,10 @@ pub unsafe fn end_if_blocking(arrival: &Arrival<'_>, index: usize) {
 /// As for `gocc_enter`.
 #[inline(always)]
 unsafe fn tell(arrival: &Arrival<'_>, index: usize) {
-    let Some(memory) = sys::anonymous(ROOM) else {
+    let Some(mut text) = Text::new() else {
         sys::write_stderr(b"gocc: concurrent map access: the program ends before it does harm\n");
         return;
     };
-    let mut text = Text { memory, len: 0 };
     // SAFETY: the record lies in the front.
     unsafe {
         if index < CONFLICT_COUNT {
@@ -158,7 +155,7 @@ fn frame(config: &Config, return_pc: u64, text: &mut Text) {
         text.push(b"\n");
         return;
     };
-    let start = text.len;
+    let start = text.len();
     text.push(b"  ");
     // SAFETY: the program's tables hold zero-terminated strings.
     unsafe { text.push_zero_terminated(place.function) };
@@ -167,7 +164,7 @@ fn frame(config: &Config, return_pc: u64, text: &mut Text) {
         name.starts_with(b"runtime.") || name.starts_with(b"internal/runtime/")
     };
     if is_runtimes {
-        text.len = start;
+        text.cut(start);
         return;
     }
     text.push(b"()\n      ");
@@ -176,51 +173,4 @@ fn frame(config: &Config, return_pc: u64, text: &mut Text) {
     text.push(b":");
     text.number(place.line.into(), 10);
     text.push(b"\n");
-}
-
-/// Text in memory of its own, cut at its end.
-struct Text {
-    memory: usize,
-    len: usize,
-}
-
-impl Text {
-    fn push(&mut self, piece: &[u8]) {
-        for byte in piece {
-            self.push_byte(*byte);
-        }
-    }
-
-    fn push_byte(&mut self, byte: u8) {
-        if self.len < ROOM {
-            // SAFETY: ROOM bytes are mapped there.
-            unsafe { ((self.memory + self.len) as *mut u8).write(byte) };
-            self.len += 1;
-        }
-    }
-
-    /// # Safety
-    /// The text must end with a zero.
-    unsafe fn push_zero_terminated(&mut self, text: *const u8) {
-        let mut at = 0;
-        loop {
-            // SAFETY: the caller's; the end was not passed.
-            let byte = unsafe { text.add(at).read() };
-            if byte == 0 {
-                return;
-            }
-            self.push_byte(byte);
-            at += 1;
-        }
-    }
-
-    fn number(&mut self, number: u64, base: u64) {
-        let mut digits = [0u8; 20];
-        self.push(sys::format_number(number, base, &mut digits));
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: that many bytes were written.
-        unsafe { core::slice::from_raw_parts(self.memory as *const u8, self.len) }
-    }
 }

@@ -1,7 +1,9 @@
 //! What the process was started with: environment, auxiliary vector, and the `GOCC` options.
 
 use crate::config::{Config, DIR_LEN};
-use crate::layout::{GATE_BLOCK, GATE_DORMANT, GATE_GUARD, GATE_HUNT, GATE_OBSERVE, GATE_TRACE};
+use crate::layout::{
+    GATE_BLOCK, GATE_DORMANT, GATE_GUARD, GATE_HUNT, GATE_OBSERVE, GATE_TRACE, LONGEST_DELAY_NS,
+};
 use crate::sys;
 
 /// The initial stack as the kernel lays it out (System V ABI, AMD64 supplement, 3.4.1): argc, argv,
@@ -169,9 +171,9 @@ impl Options {
             b"mode" => self.set_mode(value),
             b"dir" => copy_path(value, &mut self.chosen_dir),
             b"suspects" => copy_path(value, &mut self.suspects),
-            b"hold" => set_duration(value, &mut self.hold_ns),
+            b"hold" => set_delay(value, &mut self.hold_ns),
             b"window" => set_duration(value, &mut self.window_ns),
-            b"wait" => set_duration(value, &mut self.wait_ns),
+            b"wait" => set_delay(value, &mut self.wait_ns),
             b"budget" => set_u32(value, &mut self.budget_percent, 10_000),
             b"seed" => set_u32(value, &mut self.seed, u64::from(u32::MAX)),
             b"rate" => set_u32(value, &mut self.rate, 1 << 30),
@@ -241,6 +243,16 @@ fn set_duration(value: &[u8], to: &mut u64) -> bool {
     };
     *to = ns;
     true
+}
+
+/// As `set_duration`, up to the longest time that anybody may be made to wait.
+fn set_delay(value: &[u8], to: &mut u64) -> bool {
+    let mut ns = 0;
+    let good = set_duration(value, &mut ns) && ns <= LONGEST_DELAY_NS;
+    if good {
+        *to = ns;
+    }
+    good
 }
 
 fn is_separator(byte: u8) -> bool {

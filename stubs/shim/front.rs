@@ -38,6 +38,10 @@ impl Front {
         let offset = (mark as usize).wrapping_sub(self.0 + MARKS_OFFSET);
         offset < MARK_COUNT * size_of::<Mark>() && offset.is_multiple_of(size_of::<Mark>())
     }
+    /// What no other process can write to.
+    pub fn private(self) -> *mut Private {
+        (self.0 + PRIVATE_OFFSET) as *mut Private
+    }
     pub fn header(self) -> *mut Header {
         self.0 as *mut Header
     }
@@ -99,6 +103,26 @@ impl Front {
             gate: both as u32,
             epoch: (both >> 32) as u32,
         }
+    }
+}
+
+impl Front {
+    /// How long an operation is held, in ticks.
+    pub fn hold_ticks(self) -> u64 {
+        // SAFETY: the control page is mapped whenever a gate is open.
+        self.bounded(unsafe { read_volatile(&raw const (*self.control()).hold_ticks) })
+    }
+
+    /// How long an operation waits for its turn, in ticks.
+    pub fn wait_ticks(self) -> u64 {
+        // SAFETY: as above.
+        self.bounded(unsafe { read_volatile(&raw const (*self.control()).wait_ticks) })
+    }
+
+    /// Nobody waits for ever, whatever somebody has written into the ring.
+    fn bounded(self, ticks: u64) -> u64 {
+        // SAFETY: the private part is always there.
+        ticks.min(unsafe { read_volatile(&raw const (*self.private()).longest_delay) })
     }
 }
 

@@ -48,7 +48,7 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         let is_sprung = read_volatile(&raw const (*trap).state)
             == state_word(TRAP_SPRUNG, arrival.regime.epoch);
         let deadline = read_volatile(&raw const (*arrival.mark).deadline);
-        let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
+        let hold = arrival.front.hold_ticks();
         // A deadline further away than any that is set is rubbish: somebody wrote into the ring.
         let is_time_left = (1..=hold).contains(&deadline.saturating_sub(arrival.now));
         if !is_sprung && is_time_left {
@@ -66,7 +66,7 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         }
         take_down(arrival, trap, index, is_sprung);
         // From here on it waits for its turn, if it has to.
-        let wait = read_volatile(&raw const (*arrival.front.control()).wait_ticks);
+        let wait = arrival.front.wait_ticks();
         wait_at_the_door(arrival, wait, 0);
         note_done(arrival, HELD_NOTED);
         false
@@ -379,7 +379,7 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Option<(Purpose, u64)> {
         let place = place_of(arrival.front, arrival.place)?;
         let visits = read_volatile(&raw const (*place).visits);
         write_volatile(&raw mut (*place).visits, visits.saturating_add(1));
-        let hold = read_volatile(&raw const (*control).hold_ticks);
+        let hold = arrival.front.hold_ticks();
         let has_file = read_volatile(&raw const (*control).has_file) != 0;
         let (chance, purpose, ticks) = if read_volatile(&raw const (*place).near_misses) != 0 {
             let (chance, ticks) = prospects(place, hold, has_file);

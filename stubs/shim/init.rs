@@ -4,10 +4,11 @@
 
 use crate::budget;
 use crate::config::{Config, PATH_LEN};
+use crate::front::Front;
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::layout::{
     CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET,
-    LaneHeader, MAGIC, MAX_LANES,
+    LONGEST_DELAY_NS, LaneHeader, MAGIC, MAX_LANES, record_mask,
 };
 use crate::suspects;
 use crate::sys;
@@ -126,7 +127,8 @@ fn start(config: &mut Config, options: &Options, stack: &InitialStack) {
     match map_ring(config, &shape, fd) {
         Ok(lanes) => {
             path.copy_to(&mut config.ring_path);
-            fill_in(config, options, stack, &shape, lanes);
+            keep(config, &shape, lanes);
+            fill_in(config, options, stack, &shape);
             open_gate(config, options);
         }
         Err(errno) => {
@@ -171,7 +173,21 @@ fn map_ring(config: &Config, shape: &Shape, fd: usize) -> Result<usize, sys::Err
     Ok(lanes)
 }
 
-fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Shape, lanes: usize) {
+/// Keeps what hooks need to know of the ring where no other process can change it.
+fn keep(config: &Config, shape: &Shape, lanes: usize) {
+    // SAFETY: the patcher reserved it behind the front, and no other thread exists.
+    let private = unsafe { &mut *Front::of(config).private() };
+    let places = private.lanes.iter_mut().take(shape.lanes as usize);
+    for (index, place) in places.enumerate() {
+        place.base = (lanes + index * shape.lane_size) as u64;
+        place.mask = record_mask(shape.lane_size as u64);
+    }
+    private.lane_count = shape.lanes;
+    private.lanes_start = lanes as u64;
+    private.lanes_size = (shape.lanes as usize * shape.lane_size) as u64;
+}
+
+fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Shape) {
     let front = config.bias.wrapping_add(config.front) as usize;
     // SAFETY: the front was just mapped there, zeroed, and no other thread exists.
     let header = unsafe { &mut *(front as *mut Header) };
@@ -199,7 +215,6 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     for index in 0..shape.lanes as usize {
         // SAFETY: MAX_LANES lane headers lie there.
         let lane = unsafe { &mut *((front + LANE_HEADERS_OFFSET) as *mut LaneHeader).add(index) };
-        lane.base = (lanes + index * shape.lane_size) as u64;
         lane.mask = shape.lane_size as u64 - 1;
         lane.clock = header.tsc;
         lane.countdown = options.sample_period;
@@ -210,11 +225,12 @@ fn fill_in(config: &Config, options: &Options, stack: &InitialStack, shape: &Sha
     control.rate = options.rate;
     control.dumps_core = options.dumps_core;
     control.rate_since = header.tsc;
-    control.lane_count = shape.lanes;
     control.clock = header.tsc;
     let ticks_per_ms = ticks_per_ms(header.monotonic_ns, header.tsc);
     let ticks = |ns: u64| (ns / 1000).saturating_mul(ticks_per_ms) / 1000;
     control.ticks_per_ms = ticks_per_ms;
+    // SAFETY: the private part lies behind the front, and no other thread exists.
+    unsafe { (*Front::of(config).private()).longest_delay = ticks(LONGEST_DELAY_NS) };
     control.hold_ticks = ticks(options.hold_ns);
     control.wait_ticks = ticks(options.wait_ns);
     control.window_ticks = ticks(options.window_ns);

@@ -92,7 +92,7 @@ pub unsafe fn remember(arrival: &Arrival<'_>, start: u64) {
 pub unsafe fn came_after_hold(arrival: &Arrival<'_>, held: u32, later_by: u64) {
     // SAFETY: the front is mapped.
     unsafe {
-        let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
+        let hold = arrival.front.hold_ticks();
         if later_by <= hold / 2 {
             seen_in_order(arrival.front, held, arrival.place);
         }
@@ -114,7 +114,7 @@ pub unsafe fn infer(arrival: &Arrival<'_>) {
             return;
         }
         let last = read_volatile(&raw const (*mark).record.clock);
-        let hold = read_volatile(&raw const (*arrival.front.control()).hold_ticks);
+        let hold = arrival.front.hold_ticks();
         let left = read_volatile(&raw const (*mark).after_left);
         if arrival.now.saturating_sub(last) >= hold / 2 {
             let waited_for = waited_for(arrival, last, hold);

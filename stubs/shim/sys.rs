@@ -149,6 +149,18 @@ pub unsafe fn map_shared(
     unsafe { syscall(MMAP, [address, size, PROT_READ_WRITE, flags, fd, offset]) }
 }
 
+/// Puts zeros that are the process' own in the place of what is mapped at a range of whole pages.
+///
+/// # Safety
+/// Whoever uses the range must be content with zeros.
+pub unsafe fn map_zeros(start: usize, size: usize) -> Result<usize, Errno> {
+    const PROT_READ_WRITE: usize = 3;
+    /// MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE.
+    const FLAGS: usize = 0x2 | 0x10 | 0x20 | 0x4000;
+    // SAFETY: as the function's own contract says.
+    unsafe { syscall(MMAP, [start, size, PROT_READ_WRITE, FLAGS, usize::MAX, 0]) }
+}
+
 /// A file's contents, mapped read-only until dropped.
 pub struct Mapped {
     address: usize,

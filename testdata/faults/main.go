@@ -3,7 +3,7 @@
 //
 //gocc:go 1.18 1.27
 //gocc:expect clean
-//gocc:variants static cgo
+//gocc:variants static pie cgo cgopie cgostatic
 package main
 
 import (
@@ -53,6 +53,8 @@ var ways = map[string]func(arguments []string){
 	"vfork":    vfork,
 	"deep":     func([]string) { fmt.Println(deep(0)) },
 	"where":    where,
+	"mapped":   mapped,
+	"signal":   signal,
 }
 
 // until works in eight goroutines until a file is there, and then says how.
@@ -253,6 +255,41 @@ func where(arguments []string) {
 			}
 		}
 	}
+}
+
+// mapped has a file of its own mapped that is cut off: the bus errors are the program's own.
+func mapped(arguments []string) {
+	file, err := os.CreateTemp("", "faults")
+	if err == nil {
+		os.Remove(file.Name())
+		err = file.Truncate(1 << 16)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	bytes, err := syscall.Mmap(int(file.Fd()), 0, 1<<16, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	bytes[5000] = 1
+	fmt.Println(bytes[5000], work(100), file.Truncate(0))
+	debug.SetPanicOnFault(true)
+	func() {
+		defer func() { fmt.Println("recovered:", recover()) }()
+		bytes[5000] = 2
+	}()
+	debug.SetPanicOnFault(false)
+	fmt.Println(work(100))
+	bytes[5000] = 3
+}
+
+// signal sends the program the signal of a bus error where there is none.
+func signal(arguments []string) {
+	fmt.Println(work(100))
+	syscall.Kill(syscall.Getpid(), syscall.SIGBUS)
+	time.Sleep(time.Hour)
 }
 
 //go:noinline
