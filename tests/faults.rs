@@ -230,7 +230,7 @@ fn rubbish(ring: &Path) -> std::io::Result<()> {
 /// The same, but the mode stays what it was, again and again.
 fn rubbish_in_this_mode(ring: &Path) -> std::io::Result<()> {
     let mut word = 0x2545_f491_4f6c_dd1d_u64;
-    for _ in 0..20 {
+    for _ in 0..5 {
         for part in [0..MODE.start, MODE.end..u64::MAX] {
             overwrite(ring, part, || {
                 word ^= word << 13;

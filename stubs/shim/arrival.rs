@@ -220,7 +220,7 @@ unsafe fn wait_for_entry(arrival: &Arrival<'_>) -> u32 {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
-        let has_waited = arrival.is_back && has_waited_enough(arrival, &Opponent::Busy);
+        let has_waited = arrival.is_back && has_waited_enough(arrival, true);
         if has_waited {
             Entry::give_up(arrival.front, arrival.map);
         }
@@ -229,25 +229,25 @@ unsafe fn wait_for_entry(arrival: &Arrival<'_>) -> u32 {
             return go_untracked(arrival);
         }
         if !arrival.is_back {
-            wait_at_the_door(arrival, arrival.front.wait_ticks(), 0);
+            wait_for_turn(arrival);
         }
         hold_on(arrival, false)
     }
 }
 
-/// The time to wait is over. For somebody who is known to be inside, or at the door before this one, a
+/// The time to wait is over. For somebody who is known to be there, inside or at the door before this one, a
 /// hundred times as long is waited: his thread has lost its CPU, and going ahead would most likely
 /// end the program.
 ///
 /// # Safety
 /// As for `gocc_enter`; the goroutine is back from a yield.
-unsafe fn has_waited_enough(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
+#[inline(never)]
+unsafe fn has_waited_enough(arrival: &Arrival<'_>, is_there: bool) -> bool {
     const PATIENCE: u64 = 100;
     // SAFETY: the caller's.
     unsafe {
         let deadline = read_volatile(&raw const (*arrival.mark).deadline);
         let wait = arrival.front.wait_ticks();
-        let is_there = !matches!(opponent, Opponent::Unproven);
         let patience = if is_there {
             wait.saturating_mul(PATIENCE)
         } else {
@@ -279,7 +279,8 @@ unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent) -> u32 {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
-        if arrival.is_back && has_waited_enough(arrival, &opponent) {
+        let is_there = !matches!(opponent, Opponent::Unproven);
+        if arrival.is_back && has_waited_enough(arrival, is_there) {
             count(&raw mut (*control).waited_in_vain);
             // Readers that never left would hold up every writer from now on.
             (*entry.0).crowd = 0;
@@ -289,7 +290,7 @@ unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent) -> u32 {
         }
         let has_recorded = arrival.is_back && has_done(arrival, HELD_RECORDED);
         if !arrival.is_back {
-            wait_at_the_door(arrival, arrival.front.wait_ticks(), 0);
+            wait_for_turn(arrival);
             count(&raw mut (*control).waited);
         }
         entry.ask_for_turn(arrival);
@@ -416,6 +417,16 @@ unsafe fn leave_door(arrival: &Arrival<'_>) {
         // SAFETY: the caller's.
         unsafe { traffic::at_door(arrival.front, false) };
     }
+}
+
+/// Somebody is in the way: the goroutine waits at the door. Apart, for its few registers: it runs on a goroutine's stack.
+///
+/// # Safety
+/// As for `gocc_enter`.
+#[inline(never)]
+pub unsafe fn wait_for_turn(arrival: &Arrival<'_>) {
+    // SAFETY: the caller's.
+    unsafe { wait_at_the_door(arrival, arrival.front.wait_ticks(), 0) };
 }
 
 /// The goroutine's mark says what it is about to do and until when it waits.

@@ -10,7 +10,7 @@
 //!
 //! With no suspects known from earlier runs, the first operations at each place are held by chance.
 
-use crate::arrival::{Arrival, note_done, wait_at_the_door};
+use crate::arrival::{Arrival, note_done, wait_at_the_door, wait_for_turn};
 use crate::budget::{self, Purpose};
 use crate::conflict::{Found, record_found};
 use crate::context::copy_labels;
@@ -66,8 +66,7 @@ pub unsafe fn is_held(arrival: &Arrival<'_>) -> bool {
         }
         take_down(arrival, trap, index, is_sprung);
         // From here on it waits for its turn, if it has to.
-        let wait = arrival.front.wait_ticks();
-        wait_at_the_door(arrival, wait, 0);
+        wait_for_turn(arrival);
         note_done(arrival, HELD_NOTED);
         false
     }

@@ -4,8 +4,8 @@
 
 use crate::budget;
 use crate::config::{Config, PATH_LEN};
-use crate::front::Front;
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
+use crate::front::Front;
 use crate::layout::{
     CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET,
     LONGEST_DELAY_NS, LaneHeader, MAGIC, MAX_LANES, record_mask,
