@@ -42,6 +42,8 @@ mod order;
 mod side;
 #[path = "../stubs/shim/sys.rs"]
 mod sys;
+#[path = "../stubs/shim/text.rs"]
+mod text;
 #[path = "../stubs/shim/traffic.rs"]
 mod traffic;
 
@@ -192,7 +194,8 @@ struct Process {
 
 impl Process {
     fn new(gate: u32) -> Process {
-        let layout = Layout::from_size_align(FRONT_SIZE, 4096).expect("a page is a power of two");
+        let layout =
+            Layout::from_size_align(RESERVED_SIZE, 4096).expect("a page is a power of two");
         // SAFETY: the size is not zero. Never freed, like the ring of a process.
         let memory = unsafe { alloc_zeroed(layout) };
         if memory.is_null() {
@@ -227,11 +230,13 @@ impl Process {
         thread::sleep(Duration::from_millis(2));
         let ticks_per_ms = (sys::tsc() - start.1) * 1000 / start.0.elapsed().as_micros() as u64;
         // SAFETY: the front is this process' own, and no other thread knows it yet.
-        let control = unsafe { &mut *self.front().control() };
+        let (control, private) =
+            unsafe { (&mut *self.front().control(), &mut *self.front().private()) };
         control.ticks_per_ms = ticks_per_ms;
         control.hold_ticks = ticks_per_ms / 5;
         control.window_ticks = 100 * ticks_per_ms;
         control.wait_ticks = 10_000 * ticks_per_ms;
+        private.longest_delay = control.wait_ticks;
         control.budget_percent = 100;
         control.budget_since = start.1;
         control.charged_until = start.1;
