@@ -110,6 +110,25 @@ fn what_leaves_sight_is_refused_with_a_reason() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Behind a call of a function that keeps a lock which it has taken, a second Lock would wait for ever.
+#[test]
+fn where_a_called_function_changes_what_is_held_nothing_is_locked() -> anyhow::Result<()> {
+    let Some(goroot) = toolchain("1.25")? else {
+        return Ok(());
+    };
+    let module = tempfile::tempdir()?;
+    copy("conditions", module.path())?;
+    let output = scan(module.path(), &goroot, "--diff")?;
+    let text = stderr(&output);
+    let refused = text.lines().any(|line| {
+        line.contains("no fix for RacyBegin.m") && line.contains("c.begin returns with other locks")
+    });
+    assert!(refused, "{text}");
+    let diff = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!diff.contains("c.begin()"), "{diff}");
+    Ok(())
+}
+
 /// A module of testdata/fixes, whose sources say before each case what must be said about it: all of it is, and
 /// the patched module passes its tests.
 fn says_what_its_source_says(module: &str, prefer: &str) -> anyhow::Result<Option<String>> {

@@ -1,6 +1,7 @@
 //! Which lock the uses of a subject have in common already, and which uses are without it.
 
 use super::guard::Guard;
+use super::handover::Handovers;
 use super::locks::{Held, held_at, lock_call};
 use super::plan::Case;
 use super::scope::{Declared, Types, declaration};
@@ -66,6 +67,7 @@ pub fn standings(case: &Case<'_, '_>) -> Result<Vec<Standing>, String> {
         declared,
         ..
     } = *case;
+    let handovers = Handovers::of(package);
     let one = |usage: &Usage<'_>| {
         let file = package.files.get(usage.file).ok_or("its file is gone")?;
         if usage.what == Use::Made {
@@ -74,6 +76,7 @@ pub fn standings(case: &Case<'_, '_>) -> Result<Vec<Standing>, String> {
                 ..Standing::default()
             });
         }
+        handovers.check(file, usage.map)?;
         let held = held_at(file, usage.map)?
             .into_iter()
             .filter_map(|held| relative(package, subject, file, usage, held, declaring, declared))
@@ -83,7 +86,7 @@ pub fn standings(case: &Case<'_, '_>) -> Result<Vec<Standing>, String> {
             ..Standing::default()
         };
         if standing.held.is_empty() {
-            callers(package, file, usage.map, 0, &mut standing)?;
+            callers(package, &handovers, file, usage.map, 0, &mut standing)?;
             let base = base_text(file, usage);
             for held in &mut standing.by_callers {
                 held.text = rename(&held.text, subject, &base);
@@ -181,6 +184,7 @@ fn is_known_beside(
 /// What the callers of the function around a node hold.
 fn callers(
     package: &GoPackage,
+    handovers: &Handovers<'_>,
     file: &GoFile,
     node: Node<'_>,
     depth: u32,
@@ -210,10 +214,11 @@ fn callers(
                 && is_call_of(node)
         });
         for call in mentions {
+            handovers.check(caller, call)?;
             let mut held = held_at(caller, call)?;
             if held.is_empty() && depth < DEEPEST {
                 let mut above = Standing::default();
-                callers(package, caller, call, depth + 1, &mut above)?;
+                callers(package, handovers, caller, call, depth + 1, &mut above)?;
                 standing.mixed |= above.mixed;
                 held = above.by_callers;
             }

@@ -62,7 +62,11 @@ pub fn held_at(file: &GoFile, node: Node<'_>) -> Result<Vec<Held>, String> {
     Ok(held)
 }
 
-fn apply(file: &GoFile, statement: Node<'_>, held: &mut Vec<Held>) -> Result<(), String> {
+/// What a statement takes and releases.
+///
+/// # Errors
+/// When the text does not tell.
+pub fn apply(file: &GoFile, statement: Node<'_>, held: &mut Vec<Held>) -> Result<(), String> {
     if statement.kind() == "expression_statement" {
         let call = named(statement)
             .first()

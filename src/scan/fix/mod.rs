@@ -22,6 +22,7 @@ mod classify;
 mod constants;
 mod edit;
 mod guard;
+mod handover;
 mod held;
 mod imports;
 mod locks;
