@@ -133,7 +133,7 @@ fn hunt_mapbound(patched: &Path, procs: &str, suspects: &Path) -> anyhow::Result
         .arg(suspects)
         .arg("--")
         .arg(patched)
-        .args(&["100", "2", "0"])
+        .args(&["1500", "2", "0"])
         .limit(LIMIT)
         .env("GOMAXPROCS", procs)
         .run()?;
@@ -159,7 +159,7 @@ fn nothing_is_left_out_while_the_budget_lasts() -> anyhow::Result<()> {
     let patched = patch(&fixture, place.path())?;
     let rings = Rings::new()?;
     let outcome = Program::new(&patched)
-        .args(&["400", "1", "1000"])
+        .args(&["1500", "1", "1000"])
         .limit(LIMIT)
         .env("GOCC", rings.setting("hunt"))
         .run()?;

@@ -236,4 +236,8 @@ pub struct Traffic {
     pub operations: u64,
     /// Those of them that hunt did not look at, to keep its budget.
     pub left_out: u64,
+    /// Until there were so many, hunt looks at all of them: a place there has come under suspicion.
+    pub all_until: u64,
+    /// Zero.
+    pub reserved: u64,
 }

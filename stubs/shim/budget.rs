@@ -4,7 +4,7 @@
 //! operation's P had nothing else to do; while others run there, the program goes on, and a quarter is charged,
 //! since somebody may be waiting for the held one. Holds at the same time are charged once. What the hooks cost is
 //! estimated from the operations that were counted, some of which are timed. Both are measured against the time that
-//! the program has had for itself, which is what has passed less what was charged. Three quarters of the budget are
+//! the program has had for itself, which is what has passed less what was charged. Half of the budget is
 //! the hooks': where they would take more, some operations are left out (see `traffic`).
 
 use crate::arrival::Arrival;
@@ -20,6 +20,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const FIRST_HOLDS: u64 = 10;
 /// and so many elsewhere.
 const OTHER_HOLDS: u64 = 1;
+/// What is set against holds for an operation, in nanoseconds: what the hooks take of it when all is in the caches.
+const HOOK_NS: u64 = 80;
+/// The hooks' share of the budget is one in so many.
+const HOOKS_SHARE: u64 = 2;
 /// What the hooks take for an operation beside what was timed, in nanoseconds: saving registers, the exit, and what
 /// the program has to fetch again since they have pushed it out of the caches.
 const UNTIMED_NS: u64 = 50;
@@ -31,8 +35,10 @@ const HOOKS_ON_CREDIT_US: u64 = 500;
 /// looks that counts: a program that was idle for long has not earned a long time over the budget.
 const RECENT_MS: u64 = 1000;
 const LONGEST_PAUSE_MS: u64 = 20;
+/// So long hunt looks at every operation, whatever that costs: most tests are over by then, and each may be the one.
+const ALL_FOR_MS: u64 = 1000;
 /// Fewer operations than one burst in 2 to this power are not looked at.
-const HIGHEST_LEVEL: u32 = 10;
+const HIGHEST_LEVEL: u32 = 4;
 /// One in so many of the budget is the holds' own: else a program that does little else than using maps would
 /// never be held.
 const HOLDS_AT_LEAST: u64 = 4;
@@ -123,10 +129,7 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let start = read_volatile(&raw const (*control).budget_since);
         let hooks = read_volatile(&raw const (*control).hook_ticks)
             .saturating_sub(read_volatile(&raw const (*control).hooks_before));
-        let own = arrival
-            .now
-            .saturating_sub(start)
-            .saturating_sub(spent.saturating_add(hooks));
+        let own = arrival.now.saturating_sub(start).saturating_sub(spent);
         let share = own / 100 * percent;
         let credit = hold.saturating_mul(purpose.credit());
         let wanted = spent.saturating_add(ticks);
@@ -176,14 +179,17 @@ pub unsafe fn balance(front: Front, now: u64) {
         let mut spent = hook_ticks(front, per_ms);
         spent.had = passed * threads;
         let together = &raw mut (*control).hook_ticks;
-        let longer = read_volatile(together).wrapping_add(spent.hooks / threads);
+        let longer = read_volatile(together).wrapping_add(spent.set_against_holds / threads);
         write_volatile(together, longer);
         spent.add_recent(control, per_ms);
         let percent = u64::from(read_volatile(&raw const (*control).budget_percent));
-        write_volatile(
-            &raw mut (*control).burst_level,
-            spent.level(percent, per_ms),
-        );
+        let hunted = now.saturating_sub(read_volatile(&raw const (*control).budget_since));
+        let level = if hunted < ALL_FOR_MS * per_ms {
+            0
+        } else {
+            spent.level(percent, per_ms)
+        };
+        write_volatile(&raw mut (*control).burst_level, level);
     }
 }
 
@@ -194,6 +200,7 @@ struct Spent {
     hooks: u64,
     /// As it would have been, had no operation been left out.
     hooks_of_all: u64,
+    set_against_holds: u64,
     had_of_late: u64,
     hooks_of_late: u64,
 }
@@ -221,7 +228,7 @@ impl Spent {
         if percent == 0 {
             return 0;
         }
-        let percent = percent - percent / HOLDS_AT_LEAST;
+        let percent = percent / HOOKS_SHARE;
         let share = |had: u64| had / (100 + percent).max(1) * percent;
         let theirs = share(self.had).max(1);
         let level = (1..=HIGHEST_LEVEL).find(|level| self.hooks_of_all >> (level - 1) <= theirs);
@@ -262,6 +269,7 @@ unsafe fn hook_ticks(front: Front, per_ms: u64) -> Spent {
             had: 0,
             hooks: (operations - left_out) * taken + left_out * of_ns(LEFT_OUT_NS),
             hooks_of_all: operations * taken,
+            set_against_holds: (operations - left_out) * of_ns(HOOK_NS),
             had_of_late: 0,
             hooks_of_late: 0,
         }

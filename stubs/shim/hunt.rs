@@ -19,6 +19,7 @@ use crate::front::{Front, count};
 use crate::layout::*;
 use crate::order::{self, Known};
 use crate::side::fill_self;
+use crate::traffic;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -329,6 +330,9 @@ unsafe fn suspect(front: Front, pc: u32, op: u8, known: Known) -> Option<*mut Pl
     unsafe {
         let place = place_of(front, pc)?;
         let near_misses = read_volatile(&raw const (*place).near_misses);
+        if near_misses == 0 || known == Known::New {
+            traffic::suspected(front, pc);
+        }
         if near_misses == 0 {
             write_volatile(&raw mut (*place).chance, CERTAIN);
             write_volatile(&raw mut (*place).op, u32::from(op));

@@ -3,7 +3,8 @@
 //! In a program that does little else than using maps the hooks alone would cost more than that. Then hunt looks at
 //! bursts of the operations at busy places, and lets the others there go ahead as if it were not there; how many these
 //! are is counted. At places that are seldom visited it looks at every operation: that is where races hide (LiteRace,
-//! PLDI 2009, whose bursts these are). Nor does it leave out any operation that somebody held at a door waits for.
+//! PLDI 2009, whose bursts these are), and on maps that another goroutine uses, too. Nor does it leave out any operation that somebody held at a door waits for, or the
+//! next ones at a place that has come under suspicion.
 
 use crate::arrival::{Arrival, is_own};
 use crate::budget;
@@ -14,7 +15,9 @@ use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Visits up to which a place is not busy.
-const SELDOM: u64 = 128;
+const SELDOM: u64 = 512;
+/// Operations at a place that is newly suspected which are all looked at.
+const SUSPECTED: u64 = 32_768;
 /// Operations in a burst: 2 to this power.
 const BURST_BITS: u32 = 6;
 /// Of so many operations at a place, one is timed.
@@ -46,7 +49,9 @@ pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
         write_volatile(&raw mut (*entry).operations, number.wrapping_add(1));
         let level = read_volatile(&raw const (*front.control()).burst_level);
         let is_in_burst = (number >> BURST_BITS).trailing_zeros() >= level;
-        if number >= SELDOM && !is_in_burst && !is_awaited(arrival) {
+        let all_until = SELDOM.max(read_volatile(&raw const (*entry).all_until));
+        let may_go = number >= all_until && !is_in_burst && is_alone(arrival);
+        if may_go && !is_awaited(arrival) {
             let left_out = &raw mut (*entry).left_out;
             write_volatile(left_out, read_volatile(left_out).wrapping_add(1));
             return Look::LeftOut;
@@ -56,6 +61,46 @@ pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
         } else {
             Look::Taken
         }
+    }
+}
+
+/// Nobody else has used the map of late, as far as its entry knows, and this goroutine has.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn is_alone(arrival: &Arrival<'_>) -> bool {
+    // SAFETY: the entry lies in the front; what is read while somebody changes it costs a look at most.
+    unsafe {
+        let entry = arrival.front.occupancy_of(arrival.map);
+        let is_known = read_volatile(&raw const (*entry).map) == arrival.map
+            && read_volatile(&raw const (*entry).epoch) == arrival.regime.epoch;
+        let mut own = 0;
+        let mut others = 0;
+        for number in 0..HISTORY {
+            let who = read_volatile(&raw const (*entry).history[number].who);
+            if who & GOID == arrival.here.goid {
+                own += 1;
+            } else if who != 0 {
+                others += 1;
+            }
+        }
+        is_known && own != 0 && others == 0
+    }
+}
+
+/// A place has come under suspicion.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn suspected(front: Front, place: u32) {
+    // SAFETY: the table lies in the front.
+    unsafe {
+        let entry = front.traffic(place_index(place));
+        let number = read_volatile(&raw const (*entry).operations);
+        write_volatile(
+            &raw mut (*entry).all_until,
+            number.saturating_add(SUSPECTED),
+        );
     }
 }
 
@@ -120,6 +165,8 @@ pub unsafe fn total(front: Front) -> Traffic {
     let none = Traffic {
         operations: 0,
         left_out: 0,
+        all_until: 0,
+        reserved: 0,
     };
     (0..TRAFFIC_COUNT).fold(none, |sum, index| {
         // SAFETY: the table lies in the front.
@@ -127,6 +174,7 @@ pub unsafe fn total(front: Front) -> Traffic {
         Traffic {
             operations: sum.operations.wrapping_add(entry.operations),
             left_out: sum.left_out.wrapping_add(entry.left_out),
+            ..none
         }
     })
 }
