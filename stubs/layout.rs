@@ -337,8 +337,10 @@ pub struct Control {
     pub hooks_counted: u64,
     /// `hook_ticks` at `budget_since`.
     pub hooks_before: u64,
-    /// Operations that were counted by then, and those of them that were left out.
-    pub traffic_counted: Traffic,
+    /// Operations that were counted by then.
+    pub operations_counted: u64,
+    /// Those of them that were left out.
+    pub left_out_counted: u64,
     /// Ticks that threads using maps have had of late.
     pub recent_ticks: u64,
     /// Ticks of these that hunt's hooks have taken.

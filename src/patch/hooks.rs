@@ -130,28 +130,26 @@ impl Emitter<'_> {
         asm.lea(r10, self.addresses.marks())
     }
 
-    fn clear_mark(&self, asm: &mut Assembler, done: CodeLabel) -> Result {
+    /// The state in the goroutine's mark; goes to `done` when the mark is another goroutine's.
+    fn own_mark_state(&self, asm: &mut Assembler, done: CodeLabel) -> Result<AsmMemoryOperand> {
         self.find_mark_parts(asm)?;
         let mark = r10 + r13;
         asm.code
             .cmp(dword_ptr(mark + offset_of!(Record, who)), r12d)?;
         asm.code.jne(done)?;
-        asm.code
-            .mov(dword_ptr(mark + offset_of!(Mark, state)), layout::MARK_IDLE)
+        Ok(dword_ptr(mark + offset_of!(Mark, state)))
+    }
+
+    fn clear_mark(&self, asm: &mut Assembler, done: CodeLabel) -> Result {
+        let state = self.own_mark_state(asm, done)?;
+        asm.code.mov(state, layout::MARK_IDLE)
     }
 
     /// Goes to `done` when the goroutine's mark does not say that it is inside: hunt has left the operation out, or it
     /// went ahead untracked.
     fn unless_inside(&self, asm: &mut Assembler, done: CodeLabel) -> Result {
-        self.find_mark_parts(asm)?;
-        let mark = r10 + r13;
-        asm.code
-            .cmp(dword_ptr(mark + offset_of!(Record, who)), r12d)?;
-        asm.code.jne(done)?;
-        asm.code.cmp(
-            dword_ptr(mark + offset_of!(Mark, state)),
-            layout::MARK_INSIDE,
-        )?;
+        let state = self.own_mark_state(asm, done)?;
+        asm.code.cmp(state, layout::MARK_INSIDE)?;
         asm.code.jne(done)
     }
 

@@ -4,8 +4,8 @@
 //! operation's P had nothing else to do; while others run there, the program goes on, and a quarter is charged,
 //! since somebody may be waiting for the held one. Holds at the same time are charged once. What the hooks cost is
 //! estimated from the operations that were counted, some of which are timed. Both are measured against the time that
-//! the program has had for itself, which is what has passed less what was charged. Half of the budget is
-//! the hooks': where they would take more, some operations are left out (see `traffic`).
+//! the program has had for itself, which is what has passed less what was charged. Half of the budget is the hooks':
+//! where they would take more, some operations are left out (see `traffic`), but none in the first second.
 
 use crate::arrival::Arrival;
 use crate::front::Front;
@@ -176,8 +176,10 @@ pub unsafe fn balance(front: Front, now: u64) {
         }
         let seen = AtomicU64::from_ptr(&raw mut (*control).threads_seen);
         let threads = u64::from(seen.swap(0, Ordering::Relaxed).count_ones()).max(1);
-        let mut spent = hook_ticks(front, per_ms);
-        spent.had = passed * threads;
+        let mut spent = Spent {
+            had: passed * threads,
+            ..hook_ticks(front, per_ms)
+        };
         let together = &raw mut (*control).hook_ticks;
         let longer = read_volatile(together).wrapping_add(spent.set_against_holds / threads);
         write_volatile(together, longer);
@@ -194,12 +196,14 @@ pub unsafe fn balance(front: Front, now: u64) {
 }
 
 /// What threads that use maps had since somebody last looked, and in recent time, in ticks of all threads.
+#[derive(Default)]
 struct Spent {
     had: u64,
     /// Of that, in hooks.
     hooks: u64,
-    /// As it would have been, had no operation been left out.
+    /// The same, had no operation been left out.
     hooks_of_all: u64,
+    /// What of it holds have to make up for.
     set_against_holds: u64,
     had_of_late: u64,
     hooks_of_late: u64,
@@ -254,24 +258,24 @@ unsafe fn hook_ticks(front: Front, per_ms: u64) -> Spent {
     // SAFETY: the caller's.
     unsafe {
         let control = front.control();
-        let total = traffic::total(front);
-        let before = read_volatile(&raw const (*control).traffic_counted);
-        write_volatile(&raw mut (*control).traffic_counted, total);
-        // Nobody makes more operations in the time; somebody wrote into the ring then.
-        let new = |total: u64, before: u64| total.saturating_sub(before).min(1 << 32);
-        let operations = new(total.operations, before.operations);
-        let left_out = new(total.left_out, before.left_out).min(operations);
+        let (operations, left_out) = traffic::total(front);
+        let new = |total: u64, counted: *mut u64| {
+            let before = read_volatile(counted);
+            write_volatile(counted, total);
+            // Nobody makes more operations in the time; somebody wrote into the ring then.
+            total.saturating_sub(before).min(1 << 32)
+        };
+        let operations = new(operations, &raw mut (*control).operations_counted);
+        let left_out = new(left_out, &raw mut (*control).left_out_counted).min(operations);
         let timed = read_volatile(&raw const (*control).timed).max(1);
         let body = read_volatile(&raw const (*control).timed_ticks) / timed;
         let of_ns = |ns: u64| ns * per_ms / 1_000_000;
         let taken = body.min(per_ms) + of_ns(UNTIMED_NS);
         Spent {
-            had: 0,
             hooks: (operations - left_out) * taken + left_out * of_ns(LEFT_OUT_NS),
             hooks_of_all: operations * taken,
             set_against_holds: (operations - left_out) * of_ns(HOOK_NS),
-            had_of_late: 0,
-            hooks_of_late: 0,
+            ..Spent::default()
         }
     }
 }

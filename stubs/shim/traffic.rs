@@ -1,10 +1,12 @@
 //! Which operations hunt looks at: all of them, as long as its hooks stay within their share of the budget.
 //!
 //! In a program that does little else than using maps the hooks alone would cost more than that. Then hunt looks at
-//! bursts of the operations at busy places, and lets the others there go ahead as if it were not there; how many these
-//! are is counted. At places that are seldom visited it looks at every operation: that is where races hide (LiteRace,
-//! PLDI 2009, whose bursts these are), and on maps that another goroutine uses, too. Nor does it leave out any operation that somebody held at a door waits for, or the
-//! next ones at a place that has come under suspicion.
+//! bursts of the operations at busy places (LiteRace, PLDI 2009), and lets the others there go ahead as if it were not
+//! there; how many these are is counted. It leaves out none
+//!
+//! - at places that are seldom visited, which is where races hide, or have just come under suspicion,
+//! - on maps that another goroutine has used of late, or whose users are not known,
+//! - that somebody held at a door waits for.
 
 use crate::arrival::{Arrival, is_own};
 use crate::budget;
@@ -74,17 +76,16 @@ unsafe fn is_alone(arrival: &Arrival<'_>) -> bool {
         let entry = arrival.front.occupancy_of(arrival.map);
         let is_known = read_volatile(&raw const (*entry).map) == arrival.map
             && read_volatile(&raw const (*entry).epoch) == arrival.regime.epoch;
-        let mut own = 0;
-        let mut others = 0;
+        let mut is_user = false;
         for number in 0..HISTORY {
             let who = read_volatile(&raw const (*entry).history[number].who);
-            if who & GOID == arrival.here.goid {
-                own += 1;
-            } else if who != 0 {
-                others += 1;
+            let is_own = who & GOID == arrival.here.goid;
+            if who != 0 && !is_own {
+                return false;
             }
+            is_user |= is_own;
         }
-        is_known && own != 0 && others == 0
+        is_known && is_user
     }
 }
 
@@ -157,24 +158,19 @@ pub unsafe fn time(arrival: &Arrival<'_>) {
     }
 }
 
-/// All operations so far.
+/// All operations so far, and those of them that were left out.
 ///
 /// # Safety
 /// The front must be mapped.
-pub unsafe fn total(front: Front) -> Traffic {
-    let none = Traffic {
-        operations: 0,
-        left_out: 0,
-        all_until: 0,
-        reserved: 0,
-    };
-    (0..TRAFFIC_COUNT).fold(none, |sum, index| {
+pub unsafe fn total(front: Front) -> (u64, u64) {
+    (0..TRAFFIC_COUNT).fold((0, 0), |(operations, left_out), index| {
+        let entry = front.traffic(index);
         // SAFETY: the table lies in the front.
-        let entry = unsafe { read_volatile(front.traffic(index)) };
-        Traffic {
-            operations: sum.operations.wrapping_add(entry.operations),
-            left_out: sum.left_out.wrapping_add(entry.left_out),
-            ..none
+        unsafe {
+            (
+                read_volatile(&raw const (*entry).operations).wrapping_add(operations),
+                read_volatile(&raw const (*entry).left_out).wrapping_add(left_out),
+            )
         }
     })
 }

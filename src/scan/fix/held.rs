@@ -69,7 +69,7 @@ pub fn standings(case: &Case<'_, '_>) -> Result<Vec<Standing>, String> {
     } = *case;
     let handovers = Handovers::of(package);
     let one = |usage: &Usage<'_>| {
-        let file = package.files.get(usage.file).ok_or("its file is gone")?;
+        let file = package.file(usage.file)?;
         if usage.what == Use::Made {
             return Ok(Standing {
                 made: true,

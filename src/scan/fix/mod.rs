@@ -328,7 +328,7 @@ impl<'m> Bench<'m> {
             let package = self.packages.get(&named.package).and_then(Option::as_ref);
             let package = package.ok_or("its package is gone")?;
             for edit in edits {
-                let file = package.files.get(edit.file).ok_or("its file is gone")?;
+                let file = package.file(edit.file)?;
                 let path = self.relative(&file.path).to_owned();
                 let (_, known) = by_file.entry(path).or_insert((&file.text, Vec::new()));
                 // Imports that several patches need are added once.

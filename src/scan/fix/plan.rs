@@ -144,7 +144,7 @@ pub fn plan(
     let types = Types::new(package);
     let (declared, ty) =
         uses::declared(package, &types, subject).ok_or("its declaration is not found")?;
-    let file = package.files.get(subject.file).ok_or("its file is gone")?;
+    let file = package.file(subject.file)?;
     check_visible(package, subject)?;
     if matches!(subject.kind, SubjectKind::Local(_)) {
         check_own(file, declared)?;

@@ -82,6 +82,14 @@ impl GoFile {
 }
 
 impl GoPackage {
+    /// One of its files, by its number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn file(&self, number: usize) -> Result<&GoFile, &'static str> {
+        self.files.get(number).ok_or("its file is gone")
+    }
+
     /// The package that a file belongs to, from all files that were scanned. An external test package
     /// (`x_test`) cannot name what is not exported, and is left out.
     pub fn around(file: &Path, scanned: &[PathBuf]) -> Option<GoPackage> {

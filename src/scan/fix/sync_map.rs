@@ -83,11 +83,7 @@ pub fn plan(case: &Case<'_, '_>) -> Result<Plan, String> {
     let shape = shape(case)?;
     let mut steps = Vec::new();
     for usage in case.usages {
-        let file = case
-            .package
-            .files
-            .get(usage.file)
-            .ok_or("its file is gone")?;
+        let file = case.package.file(usage.file)?;
         check_unlocked(file, usage)?;
         let access = access(file, usage).map_err(|why| {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy();

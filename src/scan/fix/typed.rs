@@ -53,7 +53,7 @@ fn with_lock(case: &Case<'_, '_>) -> Result<Plan, String> {
     let types = Types::new(&package);
     let (declared, _) =
         uses::declared(&package, &types, &subject).ok_or("its declaration is not found")?;
-    let file = package.files.get(subject.file).ok_or("its file is gone")?;
+    let file = package.file(subject.file)?;
     let usages = uses::uses(&package, &types, &subject, case.map_type)?;
     let after = Case {
         package: &package,
@@ -127,11 +127,7 @@ fn type_name(case: &Case<'_, '_>) -> String {
 fn edits(case: &Case<'_, '_>, keys: &Keys, name: &str) -> Result<Vec<Edit>, String> {
     let mut out = vec![declaration(case, keys, name)?];
     for usage in case.usages {
-        let file = case
-            .package
-            .files
-            .get(usage.file)
-            .ok_or("its file is gone")?;
+        let file = case.package.file(usage.file)?;
         let number = usage.file;
         let map = file.text_of(usage.map);
         let field = |key: Node<'_>| -> Result<String, String> {

@@ -73,11 +73,7 @@ impl Keys {
         let mut first: Option<BTreeSet<String>> = None;
         let mut places = 0;
         for usage in case.usages {
-            let file = case
-                .package
-                .files
-                .get(usage.file)
-                .ok_or("its file is gone")?;
+            let file = case.package.file(usage.file)?;
             let access = access(file, usage).map_err(|why| {
                 let name = file.path.file_name().unwrap_or_default().to_string_lossy();
                 format!("{why} ({name}:{})", usage.map.start_position().row + 1)
