@@ -121,8 +121,9 @@ fn make_seeds(place: &Path) -> anyhow::Result<bool> {
         let patched_in = tempfile::tempdir()?;
         let patched = patch(&built, patched_in.path())?;
         std::fs::copy(&patched, place.join(format!("{name}.patched")))?;
+        make_suspects(&patched, &place.join(format!("{name}.suspects")))?;
         made += 1;
-        for mode in ["trace", "observe"] {
+        for mode in ["trace", "observe", "hunt", "guard"] {
             let rings = Rings::new()?;
             Program::new(&patched)
                 .arg("read-assign")
@@ -143,6 +144,18 @@ fn make_seeds(place: &Path) -> anyhow::Result<bool> {
     }
     copy_sources(place)?;
     Ok(made > 0)
+}
+
+/// The file of suspects that a hunt leaves behind.
+fn make_suspects(patched: &Path, file: &Path) -> anyhow::Result<()> {
+    let hunted = Program::new(GOCC)
+        .args(&["exec", "--mode", "hunt", "--suspects"])
+        .arg(file)
+        .arg(patched)
+        .arg("read-assign")
+        .run()?;
+    ensure!(file.exists(), "{}", hunted.tail());
+    Ok(())
 }
 
 /// A profile and a baseline of the run whose rings these are.
@@ -213,7 +226,7 @@ fn damaged_rings_and_reports() -> anyhow::Result<()> {
 
 #[test]
 fn damaged_texts() -> anyhow::Result<()> {
-    attack_all(&["profile", "settings", "go_source"])
+    attack_all(&["profile", "settings", "suspects", "go_source"])
 }
 
 /// Writes the seeds into the directory that the fuzz targets read them from.

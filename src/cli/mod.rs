@@ -27,7 +27,7 @@ mod scanned;
 mod signals;
 mod stats;
 mod stop;
-mod suspects;
+pub mod suspects;
 mod test;
 mod unpatch;
 mod watch;

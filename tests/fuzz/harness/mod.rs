@@ -22,7 +22,7 @@ pub use seeds::Seeds;
 pub type Target = fn(&Seeds, &[u8]) -> bool;
 
 /// Every target, with the number of cases that `cargo test` runs.
-pub const TARGETS: [(&str, Target, usize); 14] = [
+pub const TARGETS: [(&str, Target, usize); 15] = [
     ("headers", programs::headers, 120),
     ("functions", programs::functions, 60),
     ("moduledata", programs::moduledata, 100),
@@ -36,5 +36,6 @@ pub const TARGETS: [(&str, Target, usize); 14] = [
     ("report_file", rings::report_file, 800),
     ("profile", texts::profile, 800),
     ("settings", texts::settings, 800),
+    ("suspects", texts::suspects, 400),
     ("go_source", texts::go_source, 150),
 ];

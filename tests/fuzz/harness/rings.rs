@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use gocc::analyze::model::Analysis;
 use gocc::analyze::{self, Merger, Options};
 use gocc::report::{self, Events, Format, ReportOptions};
-use gocc::ring::{Ring, layout};
+use gocc::ring::{Ring, Tail, layout};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -70,7 +70,20 @@ pub fn ring(seeds: &Seeds, case: &[u8]) -> bool {
     let _ = ring.conflicts();
     let _ = ring.marks();
     let _ = ring.suspects();
+    let _ = ring.ordered_pairs();
+    follow(&ring, most);
     true
+}
+
+/// Looks at a ring twice, as those do who follow a running process: nothing has been added meanwhile.
+fn follow(ring: &Ring, most: u64) {
+    let mut tail = Tail::default();
+    let mut given = 0;
+    let first = tail.advance(ring, |_| given += 1);
+    assert!(given <= most, "more records than the file has room for");
+    assert!(given <= first.new, "{given} records of {first:?}");
+    let again = tail.advance(ring, |_| given += 1);
+    assert_eq!(again.new, 0, "{first:?}, then {again:?}");
 }
 
 /// A case for everything behind the reader: findings, suspects, statistics, every format.

@@ -26,6 +26,7 @@ pub struct Seeds {
     pub profiles: Vec<Vec<u8>>,
     pub settings: Vec<Vec<u8>>,
     pub baselines: Vec<Vec<u8>>,
+    pub suspects: Vec<Vec<u8>>,
     pub sources: Vec<Vec<u8>>,
 }
 
@@ -43,7 +44,8 @@ impl Seeds {
     }
 
     /// Reads a directory: `*.elf` are executables, `*.patched` patched ones, `*.ring` rings, `*.json`
-    /// reports, `*.pb` profiles, `*.toml` settings, `*.baseline` baselines, `*.go` Go sources.
+    /// reports, `*.pb` profiles, `*.toml` settings, `*.baseline` baselines, `*.suspects` files of suspects, `*.go` Go
+    /// sources.
     ///
     /// # Panics
     /// When the directory cannot be read, or has not all of them: then there is nothing to fuzz.
@@ -56,6 +58,7 @@ impl Seeds {
             profiles: Vec::new(),
             settings: Vec::new(),
             baselines: Vec::new(),
+            suspects: Vec::new(),
             sources: Vec::new(),
         };
         let entries = std::fs::read_dir(directory).expect("the directory of the seeds");
@@ -71,6 +74,7 @@ impl Seeds {
                 Some("pb") => seeds.profiles.push(bytes),
                 Some("toml") => seeds.settings.push(bytes),
                 Some("baseline") => seeds.baselines.push(bytes),
+                Some("suspects") => seeds.suspects.push(bytes),
                 Some("go") => seeds.sources.push(bytes),
                 _ => {}
             }
@@ -78,7 +82,8 @@ impl Seeds {
         assert!(!seeds.programs.is_empty() && !seeds.patched.is_empty());
         assert!(!seeds.rings.is_empty() && !seeds.reports.is_empty());
         assert!(!seeds.profiles.is_empty() && !seeds.settings.is_empty());
-        assert!(!seeds.baselines.is_empty() && !seeds.sources.is_empty());
+        assert!(!seeds.baselines.is_empty() && !seeds.suspects.is_empty());
+        assert!(!seeds.sources.is_empty());
         seeds
     }
 }

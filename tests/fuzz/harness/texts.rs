@@ -3,6 +3,7 @@
 use super::edits::damaged;
 use super::seeds::Seeds;
 use gocc::analyze::model::Confidence;
+use gocc::cli::suspects::{self, Suspects};
 use gocc::config::{Baseline, Config};
 use gocc::profile::Overlay;
 use gocc::scan::{ScanOptions, scan};
@@ -60,6 +61,27 @@ pub fn settings(seeds: &Seeds, case: &[u8]) -> bool {
     Config::read(&path).is_ok_and(|config| {
         let _ = config.policy();
         config.stopping_mode();
+        true
+    })
+}
+
+/// A case for a file of suspects: read for a report, and made ready for an executable that it may not be of. True if
+/// it was accepted.
+pub fn suspects(seeds: &Seeds, case: &[u8]) -> bool {
+    let Some((place, path)) =
+        text(&seeds.suspects, case).and_then(|bytes| file("gocc.suspects", &bytes))
+    else {
+        return false;
+    };
+    if suspects::hunted(&path).is_err() {
+        return false;
+    }
+    let patched = place.path().join("patched");
+    std::fs::write(&patched, &seeds.patched[0]).expect("a place for a copy of the executable");
+    Suspects::prepare(&path, &patched).is_ok_and(|suspects| {
+        let known = suspects.known().expect("what was written can be read");
+        let is_chance = |(_, chance): &(_, u32)| *chance <= 1024;
+        assert!(known.places.iter().all(is_chance), "a chance above 1");
         true
     })
 }
