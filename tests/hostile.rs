@@ -121,9 +121,8 @@ fn make_seeds(place: &Path) -> anyhow::Result<bool> {
         let patched_in = tempfile::tempdir()?;
         let patched = patch(&built, patched_in.path())?;
         std::fs::copy(&patched, place.join(format!("{name}.patched")))?;
-        make_suspects(&patched, &place.join(format!("{name}.suspects")))?;
         made += 1;
-        for mode in ["trace", "observe", "hunt", "guard"] {
+        for mode in ["trace", "observe"] {
             let rings = Rings::new()?;
             Program::new(&patched)
                 .arg("read-assign")
@@ -143,19 +142,37 @@ fn make_seeds(place: &Path) -> anyhow::Result<bool> {
         }
     }
     copy_sources(place)?;
-    Ok(made > 0)
+    Ok(made > 0 && make_guarded_seeds(place)?)
 }
 
-/// The file of suspects that a hunt leaves behind.
-fn make_suspects(patched: &Path, file: &Path) -> anyhow::Result<()> {
-    let hunted = Program::new(GOCC)
-        .args(&["exec", "--mode", "hunt", "--suspects"])
-        .arg(file)
-        .arg(patched)
-        .arg("read-assign")
-        .run()?;
-    ensure!(file.exists(), "{}", hunted.tail());
-    Ok(())
+/// What hunt and guard leave behind: rings with traps, occupied maps and conflicts, and a file of suspects.
+fn make_guarded_seeds(place: &Path) -> anyhow::Result<bool> {
+    for (mode, program) in [("hunt", "latent/locks"), ("guard", "guarded/writers")] {
+        let Some(built) = fixture(program, "1.27", "static")? else {
+            return Ok(false);
+        };
+        let patched_in = tempfile::tempdir()?;
+        let patched = patch(&built, patched_in.path())?;
+        let rings = Rings::new()?;
+        let command = if mode == "hunt" {
+            Program::new(GOCC)
+                .args(&["exec", "--mode", "hunt", "--suspects"])
+                .arg(place.join("locks.suspects"))
+                .arg(&patched)
+        } else {
+            Program::new(&patched)
+        };
+        let run = command
+            .env("GOCC", rings.setting(&format!("{mode} ring=4096")))
+            .run()?;
+        let made = rings.files()?;
+        ensure!(!made.is_empty(), "{mode}: no ring: {}", run.tail());
+        for (number, ring) in made.iter().enumerate() {
+            std::fs::copy(ring, place.join(format!("{mode}-{number}.ring")))?;
+        }
+    }
+    ensure!(place.join("locks.suspects").exists(), "no suspects");
+    Ok(true)
 }
 
 /// A profile and a baseline of the run whose rings these are.
