@@ -26,7 +26,11 @@ fn guard(patched: &Path, procs: &str) -> anyhow::Result<Report> {
     rings.report().with_context(|| outcome.tail())
 }
 
-/// Guarded, the program survives on one P and on two; on two, operations collide, and the findings
+/// Runs on two Ps until operations have collided. Where both threads share one CPU, as they may on a busy machine,
+/// that is seldom: about every second run of `many` passes without.
+const RUNS: usize = 20;
+
+/// Guarded, the program survives on one P and on two, every time; on two, operations collide, and the findings
 /// name both sides.
 fn survives(name: &str) -> anyhow::Result<()> {
     for version in sample_versions(&["1.27"]) {
@@ -35,19 +39,26 @@ fn survives(name: &str) -> anyhow::Result<()> {
         };
         let place = tempfile::tempdir()?;
         let patched = patch(&fixture, place.path())?;
-        for procs in ["1", "2"] {
-            let what = || format!("{name}, Go {version}, GOMAXPROCS={procs}");
-            let report = guard(&patched, procs).with_context(what)?;
-            let named = report.findings.iter().any(|finding| {
+        guard(&patched, "1").with_context(|| format!("{name}, Go {version}, GOMAXPROCS=1"))?;
+        let mut seen = Vec::new();
+        let is_named = |report: &Report| {
+            report.findings.iter().any(|finding| {
                 finding.grade == "confirmed" && finding.names(&fixture.sides, None) == Ends::Both
-            });
+            })
+        };
+        let what = || format!("{name}, Go {version}, GOMAXPROCS=2");
+        while !seen.last().is_some_and(is_named) {
             ensure!(
-                named || procs == "1",
+                seen.len() < RUNS,
                 "{}: both sides not named: {:#?}",
                 what(),
-                report.findings
+                seen.iter()
+                    .map(|report| &report.findings)
+                    .collect::<Vec<_>>()
             );
+            seen.push(guard(&patched, "2").with_context(what)?);
         }
+        println!("{}: named in run {}", what(), seen.len());
     }
     Ok(())
 }

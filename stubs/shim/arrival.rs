@@ -18,7 +18,7 @@ use crate::front::{Front, Regime, count, read_at};
 use crate::hunt;
 use crate::layout::*;
 use crate::order;
-use crate::side::{Here, Other};
+use crate::side::{Here, Other, is_on_thread};
 use crate::sys;
 use crate::traffic::{self, Look};
 use core::ptr::{read_volatile, write_volatile};
@@ -108,6 +108,18 @@ pub unsafe extern "C" fn gocc_enter(
             traffic::time(&arrival);
         }
         answer
+    }
+}
+
+impl Arrival<'_> {
+    /// For how long it has been waiting at the door, in ticks.
+    ///
+    /// # Safety
+    /// The goroutine waits at the door: its mark says since when.
+    unsafe fn waited(&self) -> u64 {
+        // SAFETY: the mark is this goroutine's.
+        let since = unsafe { read_volatile(&raw const (*self.mark).record.clock) };
+        self.now.wrapping_sub(since)
     }
 }
 
@@ -231,7 +243,7 @@ unsafe fn wait_for_entry(arrival: &Arrival<'_>) -> u32 {
         if !arrival.is_back {
             wait_for_turn(arrival);
         }
-        hold_on(arrival, false)
+        hold_on(arrival, true)
     }
 }
 
@@ -293,15 +305,37 @@ unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent) -> u32 {
             wait_for_turn(arrival);
             count(&raw mut (*control).waited);
         }
-        entry.ask_for_turn(arrival);
+        // Who runs just now goes first, as in sync.Mutex: the turn of one who does not makes everybody wait for his
+        // thread. When somebody has waited for long it is more than that he was outrun.
+        if arrival.is_back && arrival.waited() > arrival.front.wait_ticks() / 4 {
+            entry.ask_for_turn(arrival);
+        }
         if !has_recorded && record_meeting(arrival, &opponent) {
             note_done(arrival, HELD_RECORDED);
         }
         entry.unlock();
-        hold_on(
-            arrival,
-            matches!(opponent, Opponent::Goroutine(_) | Opponent::Untracked),
-        )
+        hold_on(arrival, needs_a_cpu(arrival, &opponent))
+    }
+}
+
+/// The one who is in the way has had time to get out of it, had his thread got a CPU. Not when he waits for a P
+/// himself: then others must yield theirs, not sleep.
+///
+/// # Safety
+/// As for `gocc_enter`; the goroutine waits at the door.
+#[inline(never)]
+unsafe fn needs_a_cpu(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        let moments = arrival.waited() / budget::moment(arrival.front.control()).max(1);
+        match *opponent {
+            Opponent::Goroutine(goid) | Opponent::Next(goid) => {
+                moments > 0 && is_on_thread(arrival.config, arrival.front.mark_of(goid), goid)
+            }
+            // It is not known who.
+            Opponent::Untracked => moments > 10,
+            Opponent::Unproven | Opponent::None => false,
+        }
     }
 }
 
@@ -339,7 +373,7 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
             )
         }
         Opponent::Untracked => (Found::Nobody, EVIDENCE_FLAG_AT_ENTRY),
-        Opponent::Busy | Opponent::Unproven | Opponent::None => return false,
+        Opponent::Next(_) | Opponent::Unproven | Opponent::None => return false,
     };
     // SAFETY: the caller's.
     unsafe {
@@ -477,12 +511,11 @@ unsafe fn fill_mark(arrival: &Arrival<'_>) {
 
 /// Yields; when nothing else was runnable since the last time, sleeps a moment first, so that a
 /// goroutine that only the kernel can wake gets its chance, and the waiting one does not burn a CPU.
-/// The same when somebody has been inside for long: his thread needs a CPU. The P is kept meanwhile: a
-/// stop of the world waits that long.
+/// The same when somebody's thread needs a CPU. The P is kept meanwhile: a stop of the world waits that long.
 ///
 /// # Safety
 /// As for `gocc_enter`.
-unsafe fn hold_on(arrival: &Arrival<'_>, is_somebody_inside: bool) -> u32 {
+unsafe fn hold_on(arrival: &Arrival<'_>, is_cpu_needed: bool) -> u32 {
     const MOMENT_NS: u64 = 20_000;
     let mark = arrival.mark;
     // SAFETY: the mark is this goroutine's.
@@ -494,10 +527,7 @@ unsafe fn hold_on(arrival: &Arrival<'_>, is_somebody_inside: bool) -> u32 {
         let is_alone = before != 0
             && arrival.now.wrapping_sub(before) < moment
             && read_volatile(yields) == read_volatile(&raw const (*mark).yields);
-        let waited = arrival
-            .now
-            .wrapping_sub(read_volatile(&raw const (*mark).record.clock));
-        if is_alone || (is_somebody_inside && waited > 10 * moment) {
+        if is_alone || is_cpu_needed {
             sys::sleep_ns(MOMENT_NS);
         }
         let until = sys::tsc();

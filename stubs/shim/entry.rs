@@ -19,8 +19,8 @@ pub enum Opponent {
     Goroutine(u64),
     /// The map's writing flag is set by an operation that is not kept track of.
     Untracked,
-    /// It is somebody else's turn, who waits at the door too; or the entry is not to be had.
-    Busy,
+    /// It is the turn of a goroutine that waits at the door, too; its mark says so.
+    Next(u64),
     /// Only readers without a name are inside: no conflict is claimed.
     Unproven,
 }
@@ -35,8 +35,10 @@ impl Entry {
     /// # Safety
     /// The front must be mapped.
     pub unsafe fn lock(front: Front, map: u64, epoch: u32) -> Option<Entry> {
+        // It is held for some hundred instructions. Whoever has it for longer has lost its CPU, and does not get one
+        // back from those who spin.
         // SAFETY: the caller's.
-        unsafe { Entry::lock_within(front, map, epoch, 2000) }
+        unsafe { Entry::lock_within(front, map, epoch, 100) }
     }
 
     /// As `lock`, for an operation that is over: it must not stay registered for ever.
@@ -239,7 +241,7 @@ impl Entry {
                 && is_patient
                 && arrival.is_marked(entry.turn, MARK_HELD)
             {
-                return Opponent::Busy;
+                return Opponent::Next(entry.turn);
             }
         }
         Opponent::None

@@ -215,6 +215,19 @@ fn is_g_of(config: &Config, g: u64, goid: u64) -> bool {
         && unsafe { read_at(g, config.g_goid) } == goid
 }
 
+/// A goroutine is on some thread now, as far as the g that its mark names tells: it runs, unless the thread has lost its CPU.
+///
+/// # Safety
+/// `mark` lies in the front.
+#[inline(never)]
+pub unsafe fn is_on_thread(config: &Config, mark: *mut Mark, goid: u64) -> bool {
+    // SAFETY: the caller's; the g's fields are read only where they can be.
+    unsafe {
+        let g = read_volatile(&raw const (*mark).g);
+        is_g_of(config, g, goid) && read_at(g, config.g_m) != 0
+    }
+}
+
 /// The fields of a g can be read. Apart, for its few registers: it runs on a goroutine's stack.
 #[inline(never)]
 fn has_fields(config: &Config, g: u64) -> bool {
