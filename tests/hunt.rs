@@ -105,18 +105,22 @@ fn catches_what_is_seldom_done_among_much_that_is_left_out() -> anyhow::Result<(
         for procs in ["1", "2"] {
             let what = || format!("Go {version}, GOMAXPROCS={procs}");
             let suspects = place.path().join(format!("suspects-{procs}"));
-            let mut caught = false;
+            let (mut caught, mut left_out) = (false, 0);
+            // Where others have the CPUs, the program has too little time for hooks to be too dear in it.
             for _ in 0..HUNTS {
-                let (report, left_out) = hunt_mapbound(&patched, procs, &suspects)?;
-                ensure!(left_out > 0, "{}: nothing left out", what());
+                let (report, so_many) = hunt_mapbound(&patched, procs, &suspects)?;
+                left_out += so_many;
                 let mut confirmed = report.findings.iter();
                 if let Some(finding) = confirmed.find(|f| f.grade == "confirmed") {
                     let ends = finding.names(&fixture.sides, None);
                     ensure!(ends == Ends::Both, "not the marked lines: {finding:#?}");
                     caught = true;
+                }
+                if caught && left_out > 0 {
                     break;
                 }
             }
+            ensure!(left_out > 0, "{}: nothing left out", what());
             ensure!(caught, "{}: not caught", what());
         }
     }

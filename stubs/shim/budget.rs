@@ -16,10 +16,13 @@ use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Holds on credit, for a program too short to earn any: so many for places that were not held in this run, when
-/// earlier runs have told which ones to look at, each of which is worth one, whatever the others have used up;
+/// earlier runs have told which ones to look at;
 const FIRST_HOLDS: u64 = 10;
 /// and so many elsewhere.
 const OTHER_HOLDS: u64 = 1;
+/// Each of the former places is worth one hold, whatever the others have used up: what is seldom done in a program that
+/// is busy with maps comes when the budget is spent. One in so many of the budget is theirs beside the credit.
+const FIRST_HOLDS_SHARE: u64 = 8;
 /// What is set against holds for an operation, in nanoseconds: what the hooks take of it when all is in the caches.
 const HOOK_NS: u64 = 80;
 /// The hooks' share of the budget is one in so many.
@@ -132,6 +135,14 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let own = arrival.now.saturating_sub(start).saturating_sub(spent);
         let share = own / 100 * percent;
         let credit = hold.saturating_mul(purpose.credit());
+        if percent != 0 && purpose == Purpose::First {
+            let granted = AtomicU64::from_ptr(&raw mut (*control).first_hold_ticks);
+            let before = granted.fetch_add(ticks, Ordering::Relaxed);
+            if before.saturating_add(ticks) <= credit.saturating_add(share / FIRST_HOLDS_SHARE) {
+                return true;
+            }
+            granted.fetch_sub(ticks, Ordering::Relaxed);
+        }
         let wanted = spent.saturating_add(ticks);
         let covers = |share: u64| {
             wanted
