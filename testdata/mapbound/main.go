@@ -1,6 +1,7 @@
 // Mapbound does little else than using maps, for MS milliseconds, in GOROUTINES goroutines, each with maps of its own,
-// and prints how many operations that were. After 25 operations it computes for US microseconds. Meanwhile, once, one goroutine assigns and another reads, 200 microseconds
-// later, without any synchronisation; natively nobody notices.
+// and prints how many operations that were. After 25 operations it computes for US microseconds. Meanwhile, four times
+// in the second half, one goroutine assigns and another reads, 200 microseconds later, without any synchronisation;
+// natively nobody notices.
 //
 //	mapbound MS GOROUTINES US
 //
@@ -81,6 +82,28 @@ func number(argument int) int {
 	return n
 }
 
+// meetings are few, and one may not do: the scheduler can take the two goroutines far apart.
+const meetings = 4
+
+// meet makes a map that two goroutines use at some time from now.
+func meet(at time.Duration, done *sync.WaitGroup) {
+	shared := table{"one": 1}
+	done.Add(2)
+	go func() {
+		defer done.Done()
+		time.Sleep(at)
+		shared.set("one", 2)
+	}()
+	go func() {
+		defer done.Done()
+		time.Sleep(at)
+		busy(time.Now(), 200*time.Microsecond)
+		if shared.get("one") == 0 {
+			os.Exit(1)
+		}
+	}()
+}
+
 func main() {
 	ms, goroutines, us := number(1), number(2), number(3)
 	length := time.Duration(ms) * time.Millisecond
@@ -94,21 +117,10 @@ func main() {
 			operations[i] = churn(start.Add(length), time.Duration(us)*time.Microsecond)
 		}(i)
 	}
-	shared := table{"one": 1}
-	done.Add(2)
-	go func() {
-		defer done.Done()
-		time.Sleep(length / 2)
-		shared.set("one", 2)
-	}()
-	go func() {
-		defer done.Done()
-		time.Sleep(length / 2)
-		busy(time.Now(), 200*time.Microsecond)
-		if shared.get("one") == 0 {
-			os.Exit(1)
-		}
-	}()
+	for i := 0; i < meetings; i++ {
+		at := length / 2 * time.Duration(meetings+i) / meetings
+		meet(at, &done)
+	}
 	done.Wait()
 	sum := 0
 	for _, n := range operations {
