@@ -6,8 +6,9 @@ use crate::image::Vaddr;
 use crate::patch::shim::SpDelta;
 use iced_x86::code_asm::{AsmRegister32, AsmRegister64, CodeAssembler};
 use iced_x86::{
-    BlockEncoder, BlockEncoderOptions, Code, IcedError, Instruction, InstructionBlock,
-    InstructionInfoFactory, MemoryOperand, Mnemonic, OpAccess, Register,
+    BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, Encoder, IcedError,
+    Instruction, InstructionBlock, InstructionInfoFactory, MemoryOperand, Mnemonic, OpAccess,
+    Register,
 };
 
 /// Code placed at its final address.
@@ -95,7 +96,7 @@ impl Assembler {
         self.code.add_instruction(instruction)
     }
 
-    /// Instructions of the original program, to run at another address.
+    /// Instructions of the original program that are encoded as they were, to run at another address.
     pub fn relocated(&mut self, instructions: &[Instruction]) -> Result<(), IcedError> {
         instructions.iter().try_for_each(|instruction| {
             let mut moved = *instruction;
@@ -121,6 +122,18 @@ impl Assembler {
             sp_deltas,
         })
     }
+}
+
+/// An instruction, encoded, is the one that was decoded. iced 1.22 forgets that the base register of a 3DNow! operand
+/// is one of r8 to r15.
+pub fn is_encoded_as_it_was(instruction: &Instruction) -> bool {
+    let mut encoder = Encoder::new(64);
+    let at = instruction.ip();
+    if encoder.encode(instruction, at).is_err() {
+        return false;
+    }
+    let bytes = encoder.take_buffer();
+    Decoder::with_ip(64, &bytes, at, DecoderOptions::NONE).decode() == *instruction
 }
 
 fn sp_deltas(instructions: &[Instruction], offsets: &[u32], initial: u32) -> Vec<SpDelta> {

@@ -6,7 +6,7 @@
 
 use crate::golang::{Func, GoBinary, Layout};
 use crate::image::Vaddr;
-use crate::patch::asm::stack_change;
+use crate::patch::asm::{is_encoded_as_it_was, stack_change};
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
@@ -92,6 +92,9 @@ pub enum DecodeError {
     /// The unwinder could not be told where the stack pointer is.
     #[error("the stack pointer moves by no constant at {0}")]
     StackPointer(Vaddr),
+    /// The encoder makes another instruction of it.
+    #[error("the instruction at {0} cannot be encoded again as it is")]
+    Changed(Vaddr),
     /// There is no room before a return.
     #[error("no room for a jump before the return at {0}")]
     NoRoom(Vaddr),
@@ -176,7 +179,7 @@ impl Function {
             instructions.push(*instruction);
             size += instruction.len() as u64;
             if size >= JUMP_SIZE {
-                fixed_stack(&instructions)?;
+                displaceable(&instructions)?;
                 let start = instructions.first().map_or(0, Instruction::ip);
                 let range = Vaddr(start)..Vaddr(instruction.next_ip());
                 if self.is_entered(&range) {
@@ -225,7 +228,7 @@ impl Function {
                     return Err(DecodeError::BranchInto(range.start));
                 }
                 let instructions = self.instructions[first..index].to_vec();
-                fixed_stack(&instructions)?;
+                displaceable(&instructions)?;
                 return Ok(Exit {
                     instructions,
                     range,
@@ -275,7 +278,7 @@ impl Function {
         let range = Vaddr(instruction.ip())..Vaddr(instruction.next_ip());
         let fits = range.end.0 - range.start.0 >= JUMP_SIZE && !self.is_entered(&range);
         let moves =
-            instruction.flow_control() == FlowControl::Next && fixed_stack(&[instruction]).is_ok();
+            instruction.flow_control() == FlowControl::Next && displaceable(&[instruction]).is_ok();
         if !loads_message || !fits || !moves {
             return None;
         }
@@ -341,14 +344,19 @@ impl Function {
     }
 }
 
-/// Instructions that can be displaced: Go's unwinder is told where the stack pointer is after each.
-fn fixed_stack(instructions: &[Instruction]) -> Result<(), DecodeError> {
-    let moves = instructions
-        .iter()
-        .find(|instruction| stack_change(instruction).is_none());
-    moves.map_or(Ok(()), |instruction| {
-        Err(DecodeError::StackPointer(Vaddr(instruction.ip())))
-    })
+/// Instructions that can be displaced: they stay what they are, and Go's unwinder is told where the stack pointer is
+/// after each.
+fn displaceable(instructions: &[Instruction]) -> Result<(), DecodeError> {
+    for instruction in instructions {
+        let at = Vaddr(instruction.ip());
+        if stack_change(instruction).is_none() {
+            return Err(DecodeError::StackPointer(at));
+        }
+        if !is_encoded_as_it_was(instruction) {
+            return Err(DecodeError::Changed(at));
+        }
+    }
+    Ok(())
 }
 
 /// `lea r12, [rsp-N]`

@@ -2,7 +2,7 @@
 
 use super::seeds::Seeds;
 use gocc::image::Vaddr;
-use gocc::patch::asm::Assembler;
+use gocc::patch::asm::{Assembler, is_encoded_as_it_was};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter};
 
 const FROM: u64 = 0x40_1000;
@@ -19,7 +19,9 @@ pub fn relocation(_seeds: &Seeds, case: &[u8]) -> bool {
     let instructions = decoded(code, FROM);
     let instructions: Vec<_> = instructions
         .into_iter()
-        .take_while(|instruction| instruction.flow_control() == FlowControl::Next)
+        .take_while(|instruction| {
+            instruction.flow_control() == FlowControl::Next && is_encoded_as_it_was(instruction)
+        })
         .collect();
     let Ok(mut asm) = Assembler::new() else {
         return false;
