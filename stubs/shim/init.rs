@@ -7,7 +7,7 @@ use crate::config::{Config, PATH_LEN};
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::front::Front;
 use crate::layout::{
-    CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, Header, LANE_HEADERS_OFFSET,
+    CONTROL_OFFSET, Control, FORMAT_VERSION, CONTEXTS_OFFSET, FRONT_SIZE, GATE_DORMANT, GATE_HUNT, MADE_OFFSET, OCCUPANCY_OFFSET, PLACES_OFFSET, TRAPS_OFFSET, Header, LANE_HEADERS_OFFSET,
     LONGEST_DELAY_NS, LaneHeader, MAGIC, MAX_LANES, record_mask,
 };
 use crate::suspects;
@@ -128,6 +128,9 @@ fn start(config: &mut Config, options: &Options, stack: &InitialStack) {
         Ok(lanes) => {
             path.copy_to(&mut config.ring_path);
             keep(config, &shape, lanes);
+            if options.gate >= GATE_HUNT {
+                populate_tables(config);
+            }
             fill_in(config, options, stack, &shape);
             open_gate(config, options);
         }
@@ -171,6 +174,20 @@ fn map_ring(config: &Config, shape: &Shape, fd: usize) -> Result<usize, sys::Err
         return Err(errno);
     }
     Ok(lanes)
+}
+
+/// Hunt, guard and block use all of these tables from the first operations on: a page fault for each page, some hundred,
+/// would take longer than many a test.
+fn populate_tables(config: &Config) {
+    let front = config.bias.wrapping_add(config.front) as usize;
+    let tables = [
+        OCCUPANCY_OFFSET..TRAPS_OFFSET,
+        PLACES_OFFSET..CONTEXTS_OFFSET,
+        MADE_OFFSET..FRONT_SIZE,
+    ];
+    for table in tables {
+        sys::populate(front + table.start, table.len());
+    }
 }
 
 /// Keeps what hooks need to know of the ring where no other process can change it.
