@@ -60,9 +60,10 @@ use files::Module;
 use found::Found;
 use program::{FuncId, Program};
 use rayon::prelude::*;
-use sim::Sim;
+use sim::{Sim, TypeMemo};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What to scan, and how.
 #[derive(Clone, Debug)]
@@ -276,12 +277,20 @@ pub(crate) struct Followed {
 fn follow_all(program: &Program, entries: Vec<FuncId>, options: &ScanOptions) -> Vec<Followed> {
     entries
         .into_par_iter()
-        .map(|entry| follow(program, entry, options.remember))
+        .map_init(
+            || Rc::new(TypeMemo::default()),
+            |memo, entry| follow(program, Rc::clone(memo), entry, options.remember),
+        )
         .collect()
 }
 
-fn follow(program: &Program, entry: FuncId, remember: bool) -> Followed {
-    let mut sim = Sim::new(program, MOST_STEPS);
+fn follow<'p>(
+    program: &'p Program,
+    memo: Rc<TypeMemo<'p>>,
+    entry: FuncId,
+    remember: bool,
+) -> Followed {
+    let mut sim = Sim::new(program, memo, MOST_STEPS);
     sim.run(entry);
     let mut found = races::find(&sim);
     found.extend(shared::left_locked(&sim));

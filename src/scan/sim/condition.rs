@@ -46,8 +46,7 @@ fn key_of_object(object: ObjId) -> u64 {
 }
 
 fn key_of_name(kind: u64, name: Name) -> u64 {
-    let bytes = name.text().bytes();
-    bytes.fold(key_of(kind, 0), |key, byte| mixed(key, u64::from(byte)))
+    key_of(kind, u64::from(name.number()))
 }
 
 impl<'p> Sim<'p> {

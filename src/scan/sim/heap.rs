@@ -2,7 +2,7 @@
 
 use super::state::Dependency;
 use super::*;
-use crate::scan::program::{Scope, unknown};
+use crate::scan::program::unknown;
 use crate::scan::types::Type;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl<'p> Sim<'p> {
             depth: self.branches,
             escaped: false,
             escaped_at: 0,
-            fields: HashMap::new(),
+            fields: Map::default(),
             elements: Vec::new(),
             queue: VecDeque::new(),
             room: None,
@@ -253,10 +253,7 @@ impl<'p> Sim<'p> {
         let Some((global, position, file)) = program.global(id) else {
             return Value::unknown();
         };
-        let declared = global
-            .ty
-            .as_ref()
-            .map(|ty| program.resolve(ty, Scope { file, local: &[] }));
+        let declared = global.ty.as_ref().map(|ty| self.resolve_in(file, &[], ty));
         let mut value = Value::unknown();
         if let Some(initial) = global.values.get(position).or(global.values.first()) {
             let saved = (

@@ -21,6 +21,7 @@ mod events;
 mod expr;
 mod heap;
 mod known;
+mod memo;
 mod readers;
 mod start;
 mod state;
@@ -28,15 +29,17 @@ mod stmt;
 mod sync;
 mod testing;
 
-use super::names::Name;
+use super::names::{Map, Name};
 use super::program::{FileId, FuncId, GlobalId, Program};
 use super::syntax::{Expr, FuncLit, Span};
 use super::types::{Ty, TypeId};
 use crate::ring::Operation;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use state::State;
+
+pub use memo::TypeMemo;
 
 /// Calls deeper than this are not entered.
 const DEEPEST_CALL: usize = 9;
@@ -116,7 +119,7 @@ struct Object<'p> {
     escaped: bool,
     /// The step at which that began.
     escaped_at: u32,
-    fields: HashMap<Name, Value>,
+    fields: Map<Name, Value>,
     elements: Vec<(Option<Scalar>, Value)>,
     queue: VecDeque<Value>,
     /// A channel's room; `None` when not known.
@@ -224,7 +227,7 @@ pub struct Thread {
     /// What orders it, with the number of the first thing after it.
     pub events: Vec<(u32, Event)>,
     next: u32,
-    counts: HashMap<(ObjId, bool), u32>,
+    counts: Map<(ObjId, bool), u32>,
 }
 
 /// What orders goroutines.
@@ -313,9 +316,10 @@ pub struct MapCall {
 /// What is written down about one entry.
 pub struct Sim<'p> {
     program: &'p Program,
+    memo: Rc<TypeMemo<'p>>,
     objects: Vec<Object<'p>>,
     cells: Vec<Cell>,
-    globals: HashMap<GlobalId, CellId>,
+    globals: Map<GlobalId, CellId>,
     /// The entry's parameters.
     params: Vec<CellId>,
     /// The goroutines.
@@ -330,11 +334,11 @@ pub struct Sim<'p> {
     pub entered: HashSet<FuncId>,
     /// What a sync.Once has stored in fields and package variables.
     pub made_once: HashSet<ObjId>,
-    holders: HashMap<ObjId, (ObjId, Option<Name>)>,
+    holders: Map<ObjId, (ObjId, Option<Name>)>,
     seen: HashSet<Repeated>,
     unlocked: HashSet<ObjId>,
     /// What stands for the results of calls that were followed last.
-    answers: HashMap<Place, ObjId>,
+    answers: Map<Place, ObjId>,
     /// Locks that a call of this depth released before it had taken them.
     lent: HashSet<(usize, ObjId)>,
     /// Steps of branches that are not taken where the code is that is followed: the other side of an open branch, or
@@ -399,7 +403,7 @@ enum Flow {
 
 impl<'p> Sim<'p> {
     /// Nothing followed yet.
-    pub fn new(program: &'p Program, most_steps: u32) -> Sim<'p> {
+    pub fn new(program: &'p Program, memo: Rc<TypeMemo<'p>>, most_steps: u32) -> Sim<'p> {
         let main = Thread {
             started: None,
             how: "caller",
@@ -408,13 +412,14 @@ impl<'p> Sim<'p> {
             is_task: false,
             events: Vec::new(),
             next: 0,
-            counts: HashMap::new(),
+            counts: Map::default(),
         };
         Sim {
             program,
+            memo,
             objects: Vec::new(),
             cells: Vec::new(),
-            globals: HashMap::new(),
+            globals: Map::default(),
             params: Vec::new(),
             threads: vec![main],
             accesses: Vec::new(),
@@ -422,10 +427,10 @@ impl<'p> Sim<'p> {
             map_calls: Vec::new(),
             entered: HashSet::new(),
             made_once: HashSet::new(),
-            holders: HashMap::new(),
+            holders: Map::default(),
             seen: HashSet::new(),
             unlocked: HashSet::new(),
-            answers: HashMap::new(),
+            answers: Map::default(),
             lent: HashSet::new(),
             not_taken: Vec::new(),
             branch_begin: 0,

@@ -2,7 +2,6 @@
 
 use super::call::{Callee, MOST_CALLEES};
 use super::*;
-use crate::scan::program::Scope;
 use crate::scan::syntax::{ExprKind, Param};
 
 impl<'p> Sim<'p> {
@@ -84,7 +83,7 @@ impl<'p> Sim<'p> {
             is_task: self.captures_param(&code),
             events: Vec::new(),
             next: 0,
-            counts: HashMap::new(),
+            counts: Map::default(),
         });
         self.start_event(thread);
         self.waiting.push(Start {
@@ -212,13 +211,7 @@ impl<'p> Sim<'p> {
     pub(super) fn receiver_symbol(&mut self, entry: FuncId) -> Option<Value> {
         let program = self.program;
         let param = program.function(entry).receiver.as_ref()?;
-        let ty = program.resolve(
-            &param.ty,
-            Scope {
-                file: program.file_of(entry),
-                local: &[],
-            },
-        );
+        let ty = self.resolve_in(program.file_of(entry), &[], &param.ty);
         let id = program.receiver(entry)?;
         let known = self
             .objects
@@ -232,7 +225,7 @@ impl<'p> Sim<'p> {
 
     pub(super) fn symbols_for(&mut self, code: &Code<'p>) -> Vec<Value> {
         let program = self.program;
-        let (params, file, types): (&[Param], _, _) = match code {
+        let (params, file, types): (&'p [Param], _, _) = match code {
             Code::Declared(id, _) => (
                 &program.function(*id).signature.params,
                 program.file_of(*id),
@@ -246,13 +239,7 @@ impl<'p> Sim<'p> {
         };
         let mut values = Vec::new();
         for param in params {
-            let ty = program.resolve(
-                &param.ty,
-                Scope {
-                    file,
-                    local: &types,
-                },
-            );
+            let ty = self.resolve_in(file, &types, &param.ty);
             let origin = Origin::Param(param.name.unwrap_or_else(|| Name::new("_")));
             values.push(self.symbol(&ty, origin));
         }

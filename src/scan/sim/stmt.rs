@@ -140,7 +140,7 @@ impl<'p> Sim<'p> {
         };
         let ty = match declaration.alias {
             true => self.resolve(frame, &declaration.is),
-            false => Arc::new(Type::Named(id, Vec::new())),
+            false => self.program.named_type(id),
         };
         Rc::make_mut(&mut frame.types).push((declaration.name, ty));
     }
