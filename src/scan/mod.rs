@@ -58,10 +58,10 @@ use crate::analyze::model::{Analysis, Confidence, Finding, SourceSummary};
 use cache::Pack;
 use files::Module;
 use found::Found;
+use names::Set;
 use program::{FuncId, Program};
 use rayon::prelude::*;
 use sim::{Sim, TypeMemo};
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -240,7 +240,7 @@ fn scan_module(module: Module, options: &ScanOptions, scanned: &mut Scanned) {
         .count();
     let program = Program::new(module);
     let mut followed = follow_all(&program, entries(&program), options);
-    let entered: HashSet<FuncId> = followed
+    let entered: Set<FuncId> = followed
         .iter()
         .flat_map(|followed| followed.entered.iter().copied())
         .collect();
@@ -269,7 +269,7 @@ fn scan_module(module: Module, options: &ScanOptions, scanned: &mut Scanned) {
 pub(crate) struct Followed {
     found: Vec<Found>,
     touches: Vec<shared::Touch>,
-    entered: HashSet<FuncId>,
+    entered: Set<FuncId>,
     complete: bool,
     uses: tree::Uses,
 }
@@ -333,7 +333,7 @@ fn is_entry(program: &Program, id: FuncId) -> bool {
 }
 
 /// Functions that no entry led to: what calls them is not seen.
-fn not_entered(program: &Program, entered: &HashSet<FuncId>) -> Vec<FuncId> {
+fn not_entered(program: &Program, entered: &Set<FuncId>) -> Vec<FuncId> {
     program
         .function_ids()
         .filter(|id| {

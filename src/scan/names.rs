@@ -3,11 +3,12 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
 
 /// An identifier, an import path or a literal's text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name(u32);
 
 /// The numbers of all names. Names live as long as the process: a scan ends with it.
@@ -24,6 +25,9 @@ const FIRST_SHELF_BITS: u32 = 10;
 
 /// A hash map for keys that nobody chooses to make them collide.
 pub type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// A set of such keys.
+pub type Set<K> = HashSet<K, foldhash::fast::FixedState>;
 
 /// The shelf that a name's text is on, its place there, and how many have room there.
 fn place_of(number: u32) -> (usize, usize, usize) {
@@ -88,6 +92,19 @@ impl Name {
     /// The blank identifier.
     pub fn is_blank(self) -> bool {
         self.text() == "_"
+    }
+}
+
+/// In the order of their texts: numbers are given as files are parsed, in an order that differs from run to run.
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text().cmp(other.text())
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

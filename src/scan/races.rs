@@ -1,13 +1,14 @@
 //! Pairs of touches that nothing keeps apart, in what was followed from one entry.
 
 use super::found::{Found, FoundSide};
+use super::names::Set;
 use super::rules::{self, Rule};
 use super::shared;
 use super::sim::{Access, Held, Mode, ObjId, Origin, Place, Sim};
 use super::types::Type;
 use crate::analyze::model::Confidence;
 use crate::ring::Operation;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Touches of one object beyond these are not compared.
 const MOST: usize = 160;
@@ -19,7 +20,7 @@ pub fn find(sim: &Sim<'_>) -> Vec<Found> {
         by_object.entry(access.object).or_default().push(access);
     }
     let mut found = Vec::new();
-    let mut seen: HashSet<[(Place, bool); 2]> = HashSet::new();
+    let mut seen: Set<[(Place, bool); 2]> = Set::default();
     for accesses in by_object.values() {
         if accesses.iter().any(|access| access.operation.writes()) {
             pairs(sim, accesses, &mut seen, &mut found);
@@ -31,7 +32,7 @@ pub fn find(sim: &Sim<'_>) -> Vec<Found> {
 fn pairs(
     sim: &Sim<'_>,
     accesses: &[&Access],
-    seen: &mut HashSet<[(Place, bool); 2]>,
+    seen: &mut Set<[(Place, bool); 2]>,
     found: &mut Vec<Found>,
 ) {
     let accesses = accesses.get(..MOST).unwrap_or(accesses);

@@ -8,7 +8,7 @@ mod guarded;
 use self::guarded::{guarded, nested, outer};
 use super::Followed;
 use super::found::{Found, FoundSide};
-use super::names::Name;
+use super::names::{Name, Set};
 use super::program::{FuncId, GlobalId, Program, base_name};
 use super::races;
 use super::rules::{self, Rule};
@@ -16,7 +16,7 @@ use super::sim::{Access, Held, Mode, ObjId, Origin, Sim, ThreadId};
 use super::types::{Type, TypeId};
 use crate::analyze::model::Confidence;
 use crate::ring::Operation;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A map or lock as all entries know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,7 +110,7 @@ pub fn locks_look_alike(sim: &Sim<'_>, a: &Access, b: &Access) -> bool {
 /// What an entry touches that others know.
 pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
     let mut found: Vec<Touch> = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = Set::default();
     for access in sim.accesses.iter().filter(|access| !runs_once(sim, access)) {
         let Some((key, base)) = key_of(sim, access.object, 0) else {
             continue;

@@ -575,7 +575,7 @@ impl<'p> Sim<'p> {
         &mut self,
         frame: &Frame<'p>,
         returns: &[(Span, Vec<State>)],
-        deferred: &HashSet<ObjId>,
+        deferred: &Set<ObjId>,
     ) {
         let Some(path) = self.path.clone() else {
             return;

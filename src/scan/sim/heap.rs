@@ -520,6 +520,19 @@ impl<'p> Sim<'p> {
     }
 }
 
+impl Object<'_> {
+    /// Its fields in an order that is the same each time.
+    pub(super) fn fields_by_name(&self) -> Vec<(Name, &Value)> {
+        let mut fields: Vec<_> = self
+            .fields
+            .iter()
+            .map(|(name, value)| (*name, value))
+            .collect();
+        fields.sort_unstable_by_key(|(name, _)| *name);
+        fields
+    }
+}
+
 impl<'p> Frame<'p> {
     pub(super) fn new(
         file: FileId,
@@ -562,9 +575,9 @@ impl<'p> Sim<'p> {
     /// Fields come before elements, and what was made first before the rest.
     pub(super) fn note_holders(&mut self) {
         for (number, object) in (0u32..).map(ObjId).zip(&self.objects) {
-            for (name, value) in &object.fields {
+            for (name, value) in object.fields_by_name() {
                 for &held in &value.objs {
-                    self.holders.entry(held).or_insert((number, Some(*name)));
+                    self.holders.entry(held).or_insert((number, Some(name)));
                 }
             }
         }

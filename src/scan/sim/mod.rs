@@ -29,12 +29,14 @@ mod stmt;
 mod sync;
 mod testing;
 
-use super::names::{Map, Name};
+use super::names::{Map, Name, Set};
+use super::order::Order;
 use super::program::{FileId, FuncId, GlobalId, Program};
 use super::syntax::{Expr, FuncLit, Span};
 use super::types::{Ty, TypeId};
 use crate::ring::Operation;
-use std::collections::{HashSet, VecDeque};
+use std::cell::OnceCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use state::State;
@@ -324,6 +326,8 @@ pub struct Sim<'p> {
     params: Vec<CellId>,
     /// The goroutines.
     pub threads: Vec<Thread>,
+    /// What comes before what, once somebody has asked: after that no events are added.
+    pub(super) order: OnceCell<Order>,
     /// The touches.
     pub accesses: Vec<Access>,
     /// Ways out that leave a lock held.
@@ -331,16 +335,16 @@ pub struct Sim<'p> {
     /// Calls of sync.Map's methods.
     pub map_calls: Vec<MapCall>,
     /// Functions that were entered.
-    pub entered: HashSet<FuncId>,
+    pub entered: Set<FuncId>,
     /// What a sync.Once has stored in fields and package variables.
-    pub made_once: HashSet<ObjId>,
+    pub made_once: Set<ObjId>,
     holders: Map<ObjId, (ObjId, Option<Name>)>,
-    seen: HashSet<Repeated>,
-    unlocked: HashSet<ObjId>,
+    seen: Set<Repeated>,
+    unlocked: Set<ObjId>,
     /// What stands for the results of calls that were followed last.
     answers: Map<Place, ObjId>,
     /// Locks that a call of this depth released before it had taken them.
-    lent: HashSet<(usize, ObjId)>,
+    lent: Set<(usize, ObjId)>,
     /// Steps of branches that are not taken where the code is that is followed: the other side of an open branch, or
     /// one that has left the function.
     not_taken: Vec<std::ops::Range<u32>>,
@@ -422,16 +426,17 @@ impl<'p> Sim<'p> {
             globals: Map::default(),
             params: Vec::new(),
             threads: vec![main],
+            order: OnceCell::new(),
             accesses: Vec::new(),
             left_locked: Vec::new(),
             map_calls: Vec::new(),
-            entered: HashSet::new(),
-            made_once: HashSet::new(),
+            entered: Set::default(),
+            made_once: Set::default(),
             holders: Map::default(),
-            seen: HashSet::new(),
-            unlocked: HashSet::new(),
+            seen: Set::default(),
+            unlocked: Set::default(),
             answers: Map::default(),
-            lent: HashSet::new(),
+            lent: Set::default(),
             not_taken: Vec::new(),
             branch_begin: 0,
             thread: ThreadId(0),
