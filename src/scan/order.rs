@@ -1,7 +1,7 @@
 //! What comes before what: whether two touches by different goroutines can happen at the same time.
 
 use super::names::{Map, Set};
-use super::sim::{Access, Event, ObjId, Signal, Sim, Thread, ThreadId};
+use super::sim::{Access, Cover, Event, ObjId, Signal, Sim, Thread, ThreadId};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -131,6 +131,39 @@ impl Sim<'_> {
 
     fn thread(&self, id: ThreadId) -> Option<&Thread> {
         self.threads.get(id.0 as usize)
+    }
+
+    /// Locks that are held for a touch by those who started its goroutine, and who that is: they hold them from its
+    /// start until they have waited for the touch.
+    pub fn covers(&self, access: &Access) -> Vec<(ThreadId, Cover)> {
+        let mut found = Vec::new();
+        let mut at = self.thread(access.thread);
+        while let Some((thread, parent)) = at.and_then(|thread| Some((thread, thread.parent?))) {
+            at = self.thread(parent).filter(|_| !thread.detached);
+            let Some(starter) = at else { break };
+            for cover in &thread.covers {
+                let is_end = |(at, lock): &&(u32, ObjId)| {
+                    *lock == cover.held.lock && *at >= thread.started_at
+                };
+                let mut ends = starter.released.iter().filter(is_end).peekable();
+                if ends.peek().is_some() && ends.all(|(at, _)| self.after(access).has(parent, *at))
+                {
+                    found.push((parent, *cover));
+                }
+            }
+        }
+        found
+    }
+
+    /// The one has started the other, or the one who did.
+    pub fn is_ancestor(&self, ancestor: ThreadId, mut id: ThreadId) -> bool {
+        while let Some(parent) = self.thread(id).and_then(|thread| thread.parent) {
+            if parent == ancestor {
+                return true;
+            }
+            id = parent;
+        }
+        false
     }
 
     /// There is a way along the edges from the end of `a` to the beginning of `b`.

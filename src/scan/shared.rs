@@ -115,18 +115,22 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
         let Some((key, base)) = key_of(sim, access.object, 0) else {
             continue;
         };
-        let locks: Vec<_> = access
-            .locks
-            .iter()
+        let covers = sim.covers(access);
+        let around = covers.iter().filter(|(_, cover)| !cover.is_optional);
+        let held: Vec<&Held> = (access.locks.iter())
+            .chain(around.map(|(_, cover)| &cover.held))
+            .collect();
+        let locks: Vec<_> = (held.iter())
             .filter_map(|held| lock_key(sim, held, base))
             .collect();
+        let is_optional = access.is_optional || covers.iter().any(|(_, cover)| cover.is_optional);
         let role = role_of(sim, access, entry);
         if !seen.insert((
             key,
             access.operation.writes(),
             access.place,
             role as u8,
-            access.is_optional,
+            is_optional,
             locks.clone(),
         )) {
             continue;
@@ -136,12 +140,11 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             entry,
             role,
             is_task: is_task(sim, access.thread) && outlives_calls(sim, access.object, 0),
-            is_optional: access.is_optional,
+            is_optional,
             operation: access.operation,
             locks,
             around: types_around(sim, access.object),
-            fields: access
-                .locks
+            fields: held
                 .iter()
                 .filter_map(|held| Some(key_of(sim, held.lock, 0)?.0))
                 .collect(),

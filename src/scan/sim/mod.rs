@@ -194,6 +194,15 @@ pub struct Held {
     depth: usize,
 }
 
+/// A lock that is held for a goroutine, by the one that started it.
+#[derive(Clone, Copy, Debug)]
+pub struct Cover {
+    /// The lock.
+    pub held: Held,
+    /// It is not held on all ways to the start: whoever wants it so decides.
+    pub is_optional: bool,
+}
+
 /// A call in a path: who runs, and where it was called from.
 #[derive(Debug)]
 pub struct Link {
@@ -228,6 +237,12 @@ pub struct Thread {
     pub is_task: bool,
     /// What orders it, with the number of the first thing after it.
     pub events: Vec<(u32, Event)>,
+    /// Locks that its parent held when it started.
+    pub covers: Vec<Cover>,
+    /// The number of its start among its parent's events.
+    pub started_at: u32,
+    /// Locks that it has released, and when.
+    pub released: Vec<(u32, ObjId)>,
     next: u32,
     counts: Map<(ObjId, bool), u32>,
 }
@@ -415,6 +430,9 @@ impl<'p> Sim<'p> {
             detached: false,
             is_task: false,
             events: Vec::new(),
+            covers: Vec::new(),
+            started_at: 0,
+            released: Vec::new(),
             next: 0,
             counts: Map::default(),
         };

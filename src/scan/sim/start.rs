@@ -83,9 +83,16 @@ impl<'p> Sim<'p> {
             is_task: self.captures_param(&code),
             events: Vec::new(),
             next: 0,
+            covers: self.covers_here(),
+            started_at: 0,
+            released: Vec::new(),
             counts: Map::default(),
         });
         self.start_event(thread);
+        let now = self.now();
+        if let Some(started) = self.threads.get_mut(thread.0 as usize) {
+            started.started_at = now;
+        }
         self.waiting.push(Start {
             thread,
             code,
