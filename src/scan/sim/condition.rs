@@ -128,8 +128,8 @@ impl<'p> Sim<'p> {
             let known = state.fact(condition.key).map(|fact| fact.holds);
             match known.or(constant) {
                 Some(holds) if holds != truth => {
+                    // It goes there without believing it, so that it comes back as it went.
                     if doubt == Doubt::Others && !condition.is_certain {
-                        state.learn(&condition, truth);
                         doubted.push(state);
                     }
                 }
