@@ -155,6 +155,11 @@ impl Sim<'_> {
         found
     }
 
+    /// The goroutine was not followed to its end.
+    pub fn is_cut(&self, id: ThreadId) -> bool {
+        self.thread(id).is_some_and(|thread| thread.is_cut)
+    }
+
     /// The one has started the other, or the one who did.
     pub fn is_ancestor(&self, ancestor: ThreadId, mut id: ThreadId) -> bool {
         while let Some(parent) = self.thread(id).and_then(|thread| thread.parent) {

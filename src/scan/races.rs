@@ -117,7 +117,8 @@ fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
     let relies = [a, b].iter().any(|side| relies_on_callers(sim, side));
     let alike = !shared_mode(a, b) && shared::locks_look_alike(sim, a, b);
     let is_covered = covered(sim, a, b).is_some();
-    let confidence = if is_helper || relies || alike || is_covered {
+    let is_cut = [a, b].iter().any(|side| sim.is_cut(side.thread));
+    let confidence = if is_helper || relies || alike || is_covered || is_cut {
         Confidence::Low
     } else if a.certain && b.certain {
         Confidence::High

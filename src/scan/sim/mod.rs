@@ -243,6 +243,8 @@ pub struct Thread {
     pub started_at: u32,
     /// Locks that it has released, and when.
     pub released: Vec<(u32, ObjId)>,
+    /// It was not followed to its end: what it would have told the others then is not known.
+    pub is_cut: bool,
     next: u32,
     counts: Map<(ObjId, bool), u32>,
 }
@@ -433,6 +435,7 @@ impl<'p> Sim<'p> {
             covers: Vec::new(),
             started_at: 0,
             released: Vec::new(),
+            is_cut: false,
             next: 0,
             counts: Map::default(),
         };

@@ -86,6 +86,7 @@ impl<'p> Sim<'p> {
             covers: self.covers_here(),
             started_at: 0,
             released: Vec::new(),
+            is_cut: false,
             counts: Map::default(),
         });
         self.start_event(thread);
@@ -191,6 +192,10 @@ impl<'p> Sim<'p> {
         let not_taken = std::mem::take(&mut self.not_taken);
         self.thread = start.thread;
         self.call_code(start.code, start.args, start.at);
+        let is_cut = !self.is_complete();
+        if let Some(thread) = self.threads.get_mut(start.thread.0 as usize) {
+            thread.is_cut = is_cut;
+        }
         if let Some(done) = start.done {
             self.release(&[done], Signal::Joined);
         }
