@@ -58,11 +58,12 @@ use crate::analyze::model::{Analysis, Confidence, Finding, SourceSummary};
 use cache::Pack;
 use files::Module;
 use found::Found;
+use names::Set;
 use program::{FuncId, Program};
 use rayon::prelude::*;
-use sim::Sim;
-use std::collections::HashSet;
+use sim::{Sim, TypeMemo};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What to scan, and how.
 #[derive(Clone, Debug)]
@@ -239,7 +240,7 @@ fn scan_module(module: Module, options: &ScanOptions, scanned: &mut Scanned) {
         .count();
     let program = Program::new(module);
     let mut followed = follow_all(&program, entries(&program), options);
-    let entered: HashSet<FuncId> = followed
+    let entered: Set<FuncId> = followed
         .iter()
         .flat_map(|followed| followed.entered.iter().copied())
         .collect();
@@ -268,7 +269,7 @@ fn scan_module(module: Module, options: &ScanOptions, scanned: &mut Scanned) {
 pub(crate) struct Followed {
     found: Vec<Found>,
     touches: Vec<shared::Touch>,
-    entered: HashSet<FuncId>,
+    entered: Set<FuncId>,
     complete: bool,
     uses: tree::Uses,
 }
@@ -276,12 +277,20 @@ pub(crate) struct Followed {
 fn follow_all(program: &Program, entries: Vec<FuncId>, options: &ScanOptions) -> Vec<Followed> {
     entries
         .into_par_iter()
-        .map(|entry| follow(program, entry, options.remember))
+        .map_init(
+            || Rc::new(TypeMemo::default()),
+            |memo, entry| follow(program, Rc::clone(memo), entry, options.remember),
+        )
         .collect()
 }
 
-fn follow(program: &Program, entry: FuncId, remember: bool) -> Followed {
-    let mut sim = Sim::new(program, MOST_STEPS);
+fn follow<'p>(
+    program: &'p Program,
+    memo: Rc<TypeMemo<'p>>,
+    entry: FuncId,
+    remember: bool,
+) -> Followed {
+    let mut sim = Sim::new(program, memo, MOST_STEPS);
     sim.run(entry);
     let mut found = races::find(&sim);
     found.extend(shared::left_locked(&sim));
@@ -324,7 +333,7 @@ fn is_entry(program: &Program, id: FuncId) -> bool {
 }
 
 /// Functions that no entry led to: what calls them is not seen.
-fn not_entered(program: &Program, entered: &HashSet<FuncId>) -> Vec<FuncId> {
+fn not_entered(program: &Program, entered: &Set<FuncId>) -> Vec<FuncId> {
     program
         .function_ids()
         .filter(|id| {

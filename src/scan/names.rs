@@ -3,46 +3,85 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
 
 /// An identifier, an import path or a literal's text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name(u32);
 
-#[derive(Default)]
-struct Table {
-    numbers: HashMap<&'static str, u32>,
-    texts: Vec<&'static str>,
+/// The numbers of all names. Names live as long as the process: a scan ends with it.
+static NUMBERS: LazyLock<RwLock<Map<&'static str, u32>>> = LazyLock::new(RwLock::default);
+
+/// Their texts, where they are read without a lock: each shelf has room for twice as many as the one before.
+static SHELVES: [OnceLock<Box<[OnceLock<&'static str>]>>; SHELF_COUNT] =
+    [const { OnceLock::new() }; SHELF_COUNT];
+
+/// As many as hold all numbers but the last few.
+const SHELF_COUNT: usize = (u32::BITS - FIRST_SHELF_BITS) as usize;
+/// Room in the first shelf, as a power of two.
+const FIRST_SHELF_BITS: u32 = 10;
+
+/// A hash map for keys that nobody chooses to make them collide.
+pub type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// A set of such keys.
+pub type Set<K> = HashSet<K, foldhash::fast::FixedState>;
+
+/// The shelf that a name's text is on, its place there, and how many have room there.
+fn place_of(number: u32) -> (usize, usize, usize) {
+    let position = u64::from(number) + (1 << FIRST_SHELF_BITS);
+    let bits = position.ilog2();
+    let room = 1usize << bits;
+    let shelf = (bits - FIRST_SHELF_BITS) as usize;
+    // A position has its highest bit in `room`, so the rest is below it.
+    let at = usize::try_from(position).unwrap_or(usize::MAX) - room;
+    (shelf, at, room)
 }
 
-/// Names live as long as the process: a scan ends with it.
-static TABLE: LazyLock<RwLock<Table>> = LazyLock::new(RwLock::default);
+fn shelve(number: u32, text: &'static str) {
+    let (shelf, at, room) = place_of(number);
+    let Some(shelf) = SHELVES.get(shelf) else {
+        return;
+    };
+    let shelf = shelf.get_or_init(|| (0..room).map(|_| OnceLock::new()).collect());
+    if let Some(place) = shelf.get(at) {
+        place.get_or_init(|| text);
+    }
+}
 
 impl Name {
     /// The name with this text.
     pub fn new(text: &str) -> Name {
-        let known = TABLE.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&number) = known.numbers.get(text) {
+        let known = NUMBERS.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&number) = known.get(text) {
             return Name(number);
         }
         drop(known);
-        let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&number) = table.numbers.get(text) {
+        let mut numbers = NUMBERS.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&number) = numbers.get(text) {
             return Name(number);
         }
         // 4 G different names do not fit a source tree that fits the memory.
-        let number = u32::try_from(table.texts.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         let text: &'static str = Box::leak(text.to_owned().into_boxed_str());
-        table.texts.push(text);
-        table.numbers.insert(text, number);
+        shelve(number, text);
+        numbers.insert(text, number);
         Name(number)
     }
 
     /// Its text.
     pub fn text(self) -> &'static str {
-        let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);
-        table.texts.get(self.0 as usize).copied().unwrap_or("")
+        let (shelf, at, _) = place_of(self.0);
+        let shelf = SHELVES.get(shelf).and_then(OnceLock::get);
+        let text = shelf.and_then(|shelf| shelf.get(at)?.get());
+        text.copied().unwrap_or("")
+    }
+
+    /// Its number: the same as long as the process lives.
+    pub fn number(self) -> u32 {
+        self.0
     }
 
     /// Visible outside its package.
@@ -53,6 +92,19 @@ impl Name {
     /// The blank identifier.
     pub fn is_blank(self) -> bool {
         self.text() == "_"
+    }
+}
+
+/// In the order of their texts: numbers are given as files are parsed, in an order that differs from run to run.
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text().cmp(other.text())
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -4,12 +4,12 @@
 mod resolve;
 
 use super::files::Module;
-use super::names::Name;
+use super::names::{Map, Name};
 use super::syntax::{File, Function, Global, Signature, TypeDecl, TypeExpr};
 use super::types::{Field, FuncType, Ty, Type, TypeId};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 
 /// Embedding and aliases deeper than this are not followed.
 const DEEPEST: u32 = 8;
@@ -54,12 +54,30 @@ struct Package {
     /// Its import path; `main` for a program, as Go's tracebacks say.
     path: String,
     name: Name,
-    scope: HashMap<Name, Decl>,
+    scope: Map<Name, Decl>,
 }
 
 struct TypeInfo {
     file: FileId,
     index: u32,
+    /// The type itself, without type arguments.
+    named: Ty,
+    /// What it is behind its names, once somebody has asked.
+    underlying: OnceLock<Ty>,
+    /// What was found of its fields and methods.
+    members: RwLock<Members>,
+}
+
+/// The embedded fields on the way to a member, and the member; `None` where there is none.
+type Member<T> = Option<(Vec<Name>, T)>;
+
+/// What a type without type arguments has, as far as somebody has asked.
+#[derive(Default)]
+struct Members {
+    fields: Map<Name, Member<Ty>>,
+    methods: Map<Name, Member<FuncId>>,
+    /// Methods of types from outside the module that it embeds.
+    external: Map<Name, Member<Ty>>,
 }
 
 struct FuncInfo {
@@ -79,14 +97,14 @@ pub struct Program {
     module: Module,
     packages: Vec<Package>,
     package_of_file: Vec<PackageId>,
-    imports: Vec<HashMap<Name, Imported>>,
+    imports: Vec<Map<Name, Imported>>,
     types: Vec<TypeInfo>,
     first_type: Vec<u32>,
     functions: Vec<FuncInfo>,
     globals: Vec<GlobalInfo>,
-    methods: HashMap<(TypeId, Name), FuncId>,
-    methods_of: HashMap<TypeId, Vec<FuncId>>,
-    implementers: HashMap<Name, Vec<FuncId>>,
+    methods: Map<(TypeId, Name), FuncId>,
+    methods_of: Map<TypeId, Vec<FuncId>>,
+    implementers: Map<Name, Vec<FuncId>>,
 }
 
 /// Where names are looked up: a file, and what type parameters stand for.
@@ -102,6 +120,18 @@ pub struct Scope<'a> {
 pub fn unknown() -> Ty {
     static UNKNOWN: LazyLock<Ty> = LazyLock::new(|| Arc::new(Type::Unknown));
     Arc::clone(&UNKNOWN)
+}
+
+/// An interface, whatever it has.
+pub fn interface() -> Ty {
+    static INTERFACE: LazyLock<Ty> = LazyLock::new(|| Arc::new(Type::Interface));
+    Arc::clone(&INTERFACE)
+}
+
+/// `string`.
+pub fn string() -> Ty {
+    static STRING: LazyLock<Ty> = LazyLock::new(|| Arc::new(Type::Basic(Name::new("string"))));
+    Arc::clone(&STRING)
 }
 
 /// A type from outside the module.
@@ -125,9 +155,9 @@ impl Program {
             first_type: Vec::new(),
             functions: Vec::new(),
             globals: Vec::new(),
-            methods: HashMap::new(),
-            methods_of: HashMap::new(),
-            implementers: HashMap::new(),
+            methods: Map::default(),
+            methods_of: Map::default(),
+            implementers: Map::default(),
         };
         program.number_packages();
         program.declare();
@@ -150,7 +180,7 @@ impl Program {
                 self.packages.push(Package {
                     path,
                     name,
-                    scope: HashMap::new(),
+                    scope: Map::default(),
                 });
                 PackageId(number(self.packages.len() - 1))
             });
@@ -176,9 +206,13 @@ impl Program {
                         Decl::Type(TypeId(number(self.types.len()))),
                     );
                 }
+                let id = TypeId(number(self.types.len()));
                 self.types.push(TypeInfo {
                     file,
                     index: number(index),
+                    named: Arc::new(Type::Named(id, Vec::new())),
+                    underlying: OnceLock::new(),
+                    members: RwLock::default(),
                 });
             }
             for (index, function) in source.file.functions.iter().enumerate() {
@@ -214,7 +248,7 @@ impl Program {
             .map(|(id, package)| (package.path.clone(), PackageId(id)))
             .collect();
         for source in &self.module.files {
-            let mut imports = HashMap::new();
+            let mut imports = Map::default();
             for import in &source.file.imports {
                 let target = by_path.get(import.path.text()).copied();
                 let target = target.map_or(Imported::External(import.path), Imported::Package);
@@ -352,6 +386,13 @@ impl Program {
     /// All methods with a name.
     pub fn methods_named(&self, name: Name) -> &[FuncId] {
         self.implementers.get(&name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A declared type without type arguments.
+    pub fn named_type(&self, id: TypeId) -> Ty {
+        self.types
+            .get(id.0 as usize)
+            .map_or_else(unknown, |info| Arc::clone(&info.named))
     }
 
     /// A type's declaration.

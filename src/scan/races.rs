@@ -1,13 +1,14 @@
 //! Pairs of touches that nothing keeps apart, in what was followed from one entry.
 
 use super::found::{Found, FoundSide};
+use super::names::Set;
 use super::rules::{self, Rule};
 use super::shared;
-use super::sim::{Access, Held, Mode, ObjId, Origin, Place, Sim};
+use super::sim::{Access, Cover, Held, Mode, ObjId, Origin, Place, Sim};
 use super::types::Type;
 use crate::analyze::model::Confidence;
 use crate::ring::Operation;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Touches of one object beyond these are not compared.
 const MOST: usize = 160;
@@ -19,7 +20,7 @@ pub fn find(sim: &Sim<'_>) -> Vec<Found> {
         by_object.entry(access.object).or_default().push(access);
     }
     let mut found = Vec::new();
-    let mut seen: HashSet<[(Place, bool); 2]> = HashSet::new();
+    let mut seen: Set<[(Place, bool); 2]> = Set::default();
     for accesses in by_object.values() {
         if accesses.iter().any(|access| access.operation.writes()) {
             pairs(sim, accesses, &mut seen, &mut found);
@@ -31,7 +32,7 @@ pub fn find(sim: &Sim<'_>) -> Vec<Found> {
 fn pairs(
     sim: &Sim<'_>,
     accesses: &[&Access],
-    seen: &mut HashSet<[(Place, bool); 2]>,
+    seen: &mut Set<[(Place, bool); 2]>,
     found: &mut Vec<Found>,
 ) {
     let accesses = accesses.get(..MOST).unwrap_or(accesses);
@@ -40,6 +41,7 @@ fn pairs(
             if a.thread == b.thread
                 || !(a.operation.writes() || b.operation.writes())
                 || are_locked(a, b)
+                || covered(sim, a, b) == Some(Covered::Always)
             {
                 continue;
             }
@@ -65,13 +67,58 @@ fn are_locked(a: &Access, b: &Access) -> bool {
     })
 }
 
+/// Whether a lock keeps two touches apart that is held by who started the goroutine of one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Covered {
+    /// If whoever decides wants it so.
+    Optionally,
+    /// Always.
+    Always,
+}
+
+fn covered(sim: &Sim<'_>, a: &Access, b: &Access) -> Option<Covered> {
+    covered_by(sim, a, b).max(covered_by(sim, b, a))
+}
+
+/// The lock is held around the goroutine of the first. Who holds it, and who else he has started, is not kept apart.
+fn covered_by(sim: &Sim<'_>, a: &Access, b: &Access) -> Option<Covered> {
+    let others = || sim.covers(b).into_iter();
+    let covers = sim
+        .covers(a)
+        .into_iter()
+        .filter(|(owner, _)| *owner != b.thread && !sim.is_ancestor(*owner, b.thread));
+    let kept_apart = covers.filter_map(|(_, cover)| {
+        let excludes = |other: &Held| {
+            other.lock == cover.held.lock
+                && (other.mode == Mode::Exclusive || cover.held.mode == Mode::Exclusive)
+        };
+        let is_around = |(owner, other): &(_, Cover)| {
+            excludes(&other.held) && *owner != a.thread && !sim.is_ancestor(*owner, a.thread)
+        };
+        let around = others().find(is_around);
+        if b.locks.iter().any(excludes) {
+            Some(cover.is_optional)
+        } else {
+            around.map(|(_, other)| cover.is_optional || other.is_optional)
+        }
+    });
+    kept_apart
+        .map(|is_optional| match is_optional {
+            true => Covered::Optionally,
+            false => Covered::Always,
+        })
+        .max()
+}
+
 fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
     let rule = rule_for(sim, a, b);
     let is_helper =
         rule == &rules::WRITE_RLOCK && (is_also_exclusive(sim, a) || is_also_exclusive(sim, b));
     let relies = [a, b].iter().any(|side| relies_on_callers(sim, side));
     let alike = !shared_mode(a, b) && shared::locks_look_alike(sim, a, b);
-    let confidence = if is_helper || relies || alike {
+    let is_covered = covered(sim, a, b).is_some();
+    let is_cut = [a, b].iter().any(|side| sim.is_cut(side.thread));
+    let confidence = if is_helper || relies || alike || is_covered || is_cut {
         Confidence::Low
     } else if a.certain && b.certain {
         Confidence::High

@@ -8,7 +8,7 @@ mod guarded;
 use self::guarded::{guarded, nested, outer};
 use super::Followed;
 use super::found::{Found, FoundSide};
-use super::names::Name;
+use super::names::{Name, Set};
 use super::program::{FuncId, GlobalId, Program, base_name};
 use super::races;
 use super::rules::{self, Rule};
@@ -16,7 +16,7 @@ use super::sim::{Access, Held, Mode, ObjId, Origin, Sim, ThreadId};
 use super::types::{Type, TypeId};
 use crate::analyze::model::Confidence;
 use crate::ring::Operation;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A map or lock as all entries know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,23 +110,27 @@ pub fn locks_look_alike(sim: &Sim<'_>, a: &Access, b: &Access) -> bool {
 /// What an entry touches that others know.
 pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
     let mut found: Vec<Touch> = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = Set::default();
     for access in sim.accesses.iter().filter(|access| !runs_once(sim, access)) {
         let Some((key, base)) = key_of(sim, access.object, 0) else {
             continue;
         };
-        let locks: Vec<_> = access
-            .locks
-            .iter()
+        let covers = sim.covers(access);
+        let around = covers.iter().filter(|(_, cover)| !cover.is_optional);
+        let held: Vec<&Held> = (access.locks.iter())
+            .chain(around.map(|(_, cover)| &cover.held))
+            .collect();
+        let locks: Vec<_> = (held.iter())
             .filter_map(|held| lock_key(sim, held, base))
             .collect();
+        let is_optional = access.is_optional || covers.iter().any(|(_, cover)| cover.is_optional);
         let role = role_of(sim, access, entry);
         if !seen.insert((
             key,
             access.operation.writes(),
             access.place,
             role as u8,
-            access.is_optional,
+            is_optional,
             locks.clone(),
         )) {
             continue;
@@ -136,12 +140,11 @@ pub fn touches(sim: &Sim<'_>, entry: FuncId) -> Vec<Touch> {
             entry,
             role,
             is_task: is_task(sim, access.thread) && outlives_calls(sim, access.object, 0),
-            is_optional: access.is_optional,
+            is_optional,
             operation: access.operation,
             locks,
             around: types_around(sim, access.object),
-            fields: access
-                .locks
+            fields: held
                 .iter()
                 .filter_map(|held| Some(key_of(sim, held.lock, 0)?.0))
                 .collect(),
@@ -511,10 +514,53 @@ pub fn alone(sim: &Sim<'_>, entry: FuncId) -> Vec<Found> {
     let is_called = program.is_visible(entry) && !is_setup(program.function(entry).name.text());
     let beside_once = accesses().filter(|access| is_called && is_beside_once(sim, access));
     let beside_once = beside_once.map(|access| found_beside_once(sim, access));
+    let relies = program.function(entry).relies_on_callers;
+    let handed_out = accesses().filter(|_| is_called && !relies);
+    let handed_out = handed_out.filter_map(|access| handed_out_of_lock(sim, access));
     accesses()
         .filter_map(|access| alone_in(sim, access))
         .chain(beside_once)
+        .chain(handed_out)
         .collect()
+}
+
+/// A map of a value that was found or put under a lock, in a map that others have, and is written after the lock is
+/// released: whoever looks for the same key gets the same value.
+fn handed_out_of_lock(sim: &Sim<'_>, access: &Access) -> Option<Found> {
+    let is_open = access.locks.is_empty() && !access.is_optional && sim.covers(access).is_empty();
+    let Some(Origin::Field(value, _)) = sim.origin(access.object) else {
+        return None;
+    };
+    let Some(Origin::Element(holder)) = sim.origin(value) else {
+        return None;
+    };
+    let is_map = matches!(&*sim.program().underlying(&sim.ty(holder)), Type::Map(..));
+    if !access.operation.writes() || !is_open || !is_map || !outlives_calls(sim, holder, 0) {
+        return None;
+    }
+    let around = || sim.accesses.iter().filter(|other| other.object == holder);
+    let put = around().find(|other| {
+        other.operation == Operation::Assign
+            && other.thread == access.thread
+            && other.at < access.at
+    })?;
+    let lock = put.locks.iter().find(|held| {
+        let holds = |other: &Access| other.locks.iter().any(|known| known.lock == held.lock);
+        held.mode == Mode::Exclusive && around().all(holds)
+    })?;
+    let because = format!(
+        "what holds this map was found or put under {} (line {}): whoever looks for the same key gets the same one",
+        races::lock_name(sim, lock),
+        put.place.span.line
+    );
+    Some(Found {
+        rule: &rules::NESTED,
+        confidence: Confidence::Medium,
+        map: sim.describe(access.object),
+        map_type: sim.type_name(access.object),
+        sides: vec![races::side(sim, access), races::side(sim, access)],
+        because: vec![because],
+    })
 }
 
 /// The caller writes what a sync.Once has made, outside of it and under no lock.

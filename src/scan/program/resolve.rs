@@ -50,7 +50,7 @@ impl Program {
                 };
                 Arc::new(Type::Struct(fields.iter().map(field).collect()))
             }
-            TypeExpr::Interface => Arc::new(Type::Interface),
+            TypeExpr::Interface => interface(),
             TypeExpr::Elided | TypeExpr::Other => unknown(),
         }
     }
@@ -62,9 +62,7 @@ impl Program {
         match self.lookup(scope.file, name) {
             Some(Decl::Type(id)) => self.declared(id, args, depth),
             Some(_) => unknown(),
-            None if matches!(name.text(), "any" | "error" | "comparable") => {
-                Arc::new(Type::Interface)
-            }
+            None if matches!(name.text(), "any" | "error" | "comparable") => interface(),
             None => Arc::new(Type::Basic(name)),
         }
     }
@@ -98,12 +96,24 @@ impl Program {
                 };
                 self.resolve_within(&declaration.is, scope, depth + 1)
             }
+            _ if args.is_empty() => self.named_type(id),
             _ => Arc::new(Type::Named(id, args)),
         }
     }
 
     /// What a type is behind its names.
     pub fn underlying(&self, ty: &Ty) -> Ty {
+        match &**ty {
+            Type::Named(id, args) if args.is_empty() => match self.types.get(id.0 as usize) {
+                Some(info) => Arc::clone(info.underlying.get_or_init(|| self.behind_names(ty))),
+                None => Arc::clone(ty),
+            },
+            Type::Named(..) => self.behind_names(ty),
+            _ => Arc::clone(ty),
+        }
+    }
+
+    fn behind_names(&self, ty: &Ty) -> Ty {
         let mut ty = Arc::clone(ty);
         for _ in 0..DEEPEST {
             let Type::Named(id, args) = &*ty else { break };
@@ -125,6 +135,41 @@ impl Program {
         ty
     }
 
+    /// A declared type without type arguments, also behind a pointer: what it has is looked for once only.
+    fn remembering(&self, ty: &Ty) -> Option<&TypeInfo> {
+        let named = match &**ty {
+            Type::Pointer(inner) => inner,
+            _ => ty,
+        };
+        match &**named {
+            Type::Named(id, args) if args.is_empty() => self.types.get(id.0 as usize),
+            _ => None,
+        }
+    }
+
+    /// What is remembered of a member, or found now. Whoever finds it at the same time finds the same.
+    fn member_of<T: Clone>(
+        &self,
+        ty: &Ty,
+        name: Name,
+        known: impl Fn(&Members) -> &Map<Name, Member<T>>,
+        unknown: impl Fn(&mut Members) -> &mut Map<Name, Member<T>>,
+        find: impl Fn() -> Member<T>,
+    ) -> Member<T> {
+        let Some(info) = self.remembering(ty) else {
+            return find();
+        };
+        let members = info.members.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(member) = known(&members).get(&name) {
+            return member.clone();
+        }
+        drop(members);
+        let member = find();
+        let mut members = info.members.write().unwrap_or_else(PoisonError::into_inner);
+        unknown(&mut members).insert(name, member.clone());
+        member
+    }
+
     /// A struct's own fields, also behind a pointer.
     pub fn struct_of(&self, ty: &Ty) -> Option<Ty> {
         let inner = match &**ty {
@@ -136,6 +181,16 @@ impl Program {
 
     /// The embedded fields on the way to a field, and its type.
     pub fn field(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, Ty)> {
+        self.member_of(
+            ty,
+            name,
+            |members| &members.fields,
+            |members| &mut members.fields,
+            || self.find_field(ty, name),
+        )
+    }
+
+    fn find_field(&self, ty: &Ty, name: Name) -> Member<Ty> {
         let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
         for _ in 0..DEEPEST {
             let mut next = Vec::new();
@@ -164,6 +219,16 @@ impl Program {
 
     /// The embedded fields on the way to a method of the module.
     pub fn method(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, FuncId)> {
+        self.member_of(
+            ty,
+            name,
+            |members| &members.methods,
+            |members| &mut members.methods,
+            || self.find_method(ty, name),
+        )
+    }
+
+    fn find_method(&self, ty: &Ty, name: Name) -> Member<FuncId> {
         let mut level: Vec<(Vec<Name>, Ty)> = vec![(Vec::new(), Arc::clone(ty))];
         for _ in 0..DEEPEST {
             let mut next = Vec::new();
@@ -182,6 +247,16 @@ impl Program {
 
     /// The embedded fields on the way to one from outside the module that may have a method.
     pub fn external_method(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, Ty)> {
+        self.member_of(
+            ty,
+            name,
+            |members| &members.external,
+            |members| &mut members.external,
+            || self.find_external_method(ty, name),
+        )
+    }
+
+    fn find_external_method(&self, ty: &Ty, name: Name) -> Member<Ty> {
         let is_lock_method = matches!(
             name.text(),
             "Lock" | "Unlock" | "RLock" | "RUnlock" | "TryLock" | "TryRLock"

@@ -89,9 +89,15 @@ impl<'p> Sim<'p> {
         let [then_entry, else_entry] = sides;
         let mut exits = Vec::new();
         let begin = self.steps;
+        let leaves = statement.then.last().is_some_and(returns);
+        let counts = leaves.then(|| self.message_counts());
         self.branch(then_entry, &mut exits, |sim| {
             sim.block(frame, &statement.then)
         });
+        // What was sent on the way out comes instead of what is sent later, not before it.
+        counts
+            .into_iter()
+            .for_each(|counts| self.count_from(counts));
         let outer = self.not_taken.len();
         self.not_taken.push(begin + 1..self.steps + 1);
         match &statement.otherwise {
@@ -103,7 +109,7 @@ impl<'p> Sim<'p> {
             None => exits.extend(else_entry),
         }
         // Who has returned does not come here.
-        if !statement.then.last().is_some_and(returns) {
+        if !leaves {
             self.not_taken.truncate(outer);
         }
         frame.env = env;

@@ -150,7 +150,7 @@ impl<'p> Sim<'p> {
         }
         match self.program.lookup(frame.file, name) {
             Some(Decl::Func(id)) => Callee::Code(vec![Code::Declared(id, None)]),
-            Some(Decl::Type(id)) => Callee::Conversion(Arc::new(Type::Named(id, Vec::new()))),
+            Some(Decl::Type(id)) => Callee::Conversion(self.program.named_type(id)),
             Some(Decl::Global(_)) => self.value_callee(frame, function),
             None => Callee::Builtin(name),
         }
@@ -167,9 +167,7 @@ impl<'p> Sim<'p> {
             Some(Imported::Package(id)) => {
                 return match self.program.member(id, name) {
                     Some(Decl::Func(id)) => Callee::Code(vec![Code::Declared(id, None)]),
-                    Some(Decl::Type(id)) => {
-                        Callee::Conversion(Arc::new(Type::Named(id, Vec::new())))
-                    }
+                    Some(Decl::Type(id)) => Callee::Conversion(self.program.named_type(id)),
                     Some(Decl::Global(id)) => {
                         let cell = self.global_cell(id);
                         let value = self.read_cell(cell);
@@ -369,7 +367,7 @@ impl<'p> Sim<'p> {
             .collect()
     }
 
-    fn results_unseen(&mut self, frame: &Frame<'p>, signature: &Signature) -> Vec<Value> {
+    fn results_unseen(&mut self, frame: &Frame<'p>, signature: &'p Signature) -> Vec<Value> {
         let types: Vec<_> = signature
             .results
             .iter()
@@ -577,7 +575,7 @@ impl<'p> Sim<'p> {
         &mut self,
         frame: &Frame<'p>,
         returns: &[(Span, Vec<State>)],
-        deferred: &HashSet<ObjId>,
+        deferred: &Set<ObjId>,
     ) {
         let Some(path) = self.path.clone() else {
             return;

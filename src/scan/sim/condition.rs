@@ -11,6 +11,15 @@ const DEEPEST_CONDITION: u32 = 6;
 /// Calls with more arguments than these are not taken for questions.
 const MOST_ARGUMENTS: usize = 3;
 
+/// What is doubted of what is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Nothing.
+    Nothing,
+    /// What others can change.
+    Others,
+}
+
 /// A condition while its parts are looked at.
 struct Parts {
     depends: Vec<Dependency>,
@@ -46,8 +55,7 @@ fn key_of_object(object: ObjId) -> u64 {
 }
 
 fn key_of_name(kind: u64, name: Name) -> u64 {
-    let bytes = name.text().bytes();
-    bytes.fold(key_of(kind, 0), |key, byte| mixed(key, u64::from(byte)))
+    key_of(kind, u64::from(name.number()))
 }
 
 impl<'p> Sim<'p> {
@@ -59,27 +67,43 @@ impl<'p> Sim<'p> {
         condition: &'p Expr,
         truth: bool,
     ) -> Vec<State> {
+        let known = self.assume_within(frame, states.clone(), condition, truth, Doubt::Nothing);
+        if !known.is_empty() {
+            return known;
+        }
+        // What others can change may have changed. With any other way to go there, it has not.
+        self.assume_within(frame, states, condition, truth, Doubt::Others)
+    }
+
+    fn assume_within(
+        &mut self,
+        frame: &Frame<'p>,
+        states: Vec<State>,
+        condition: &'p Expr,
+        truth: bool,
+        doubt: Doubt,
+    ) -> Vec<State> {
         match &condition.kind {
-            ExprKind::Not(inner) => self.assume(frame, states, inner, !truth),
+            ExprKind::Not(inner) => self.assume_within(frame, states, inner, !truth, doubt),
             ExprKind::Bool(value) if *value != truth => Vec::new(),
             ExprKind::Operator(operator, operands)
                 if matches!(operator.text(), "&&" | "||") && operands.len() == 2 =>
             {
                 let both = (operator == "&&") == truth;
-                let states = self.assume_plain(frame, states, condition, truth);
+                let states = self.assume_plain(frame, states, condition, truth, doubt);
                 let [first, second] = &operands[..] else {
                     return states;
                 };
                 if both {
-                    let states = self.assume(frame, states, first, truth);
-                    return self.assume(frame, states, second, truth);
+                    let states = self.assume_within(frame, states, first, truth, doubt);
+                    return self.assume_within(frame, states, second, truth, doubt);
                 }
-                let mut either = self.assume(frame, states.clone(), first, truth);
-                let rest = self.assume(frame, states, first, !truth);
-                either.extend(self.assume(frame, rest, second, truth));
+                let mut either = self.assume_within(frame, states.clone(), first, truth, doubt);
+                let rest = self.assume_within(frame, states, first, !truth, doubt);
+                either.extend(self.assume_within(frame, rest, second, truth, doubt));
                 merged(either, self.thread)
             }
-            _ => self.assume_plain(frame, states, condition, truth),
+            _ => self.assume_plain(frame, states, condition, truth, doubt),
         }
     }
 
@@ -89,6 +113,7 @@ impl<'p> Sim<'p> {
         states: Vec<State>,
         expr: &'p Expr,
         truth: bool,
+        doubt: Doubt,
     ) -> Vec<State> {
         let (expr, truth) = match &expr.kind {
             ExprKind::Operator(operator, _) if operator == "!=" => (expr, !truth),
@@ -103,8 +128,8 @@ impl<'p> Sim<'p> {
             let known = state.fact(condition.key).map(|fact| fact.holds);
             match known.or(constant) {
                 Some(holds) if holds != truth => {
-                    if !condition.is_certain {
-                        state.learn(&condition, truth);
+                    // It goes there without believing it, so that it comes back as it went.
+                    if doubt == Doubt::Others && !condition.is_certain {
                         doubted.push(state);
                     }
                 }
@@ -114,7 +139,6 @@ impl<'p> Sim<'p> {
                 }
             }
         }
-        // What others can change may have changed.
         if kept.is_empty() { doubted } else { kept }
     }
 
@@ -285,12 +309,13 @@ impl<'p> Sim<'p> {
 
     /// The struct that this one is a copy of, if it is one: what is asked of one can be asked of the other.
     fn copied_from(&self, mut object: ObjId) -> ObjId {
-        for _ in 0..DEEPEST_CONDITION {
-            let found = self.objects.get(object.0 as usize);
-            match found.and_then(|found| found.copy_of) {
-                Some(original) => object = original,
-                None => break,
-            }
+        // A copy is newer than what it is a copy of, so that this ends.
+        while let Some(original) = self
+            .objects
+            .get(object.0 as usize)
+            .and_then(|copy| copy.copy_of)
+        {
+            object = original;
         }
         object
     }

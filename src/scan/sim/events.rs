@@ -38,6 +38,21 @@ impl<'p> Sim<'p> {
         *count - 1
     }
 
+    /// How often this goroutine sent and received so far.
+    pub(super) fn message_counts(&self) -> Map<(ObjId, bool), u32> {
+        let thread = self.threads.get(self.thread.0 as usize);
+        thread
+            .map(|thread| thread.counts.clone())
+            .unwrap_or_default()
+    }
+
+    /// Goes on counting from there.
+    pub(super) fn count_from(&mut self, counts: Map<(ObjId, bool), u32>) {
+        if let Some(thread) = self.threads.get_mut(self.thread.0 as usize) {
+            thread.counts = counts;
+        }
+    }
+
     pub(super) fn release(&mut self, objects: &[ObjId], signal: Signal) {
         for &object in objects {
             self.event(Event::Release(object, signal, 0));
@@ -148,6 +163,10 @@ impl<'p> Sim<'p> {
         if !self.may_hold(is_own) {
             self.lent.insert((depth, lock));
         }
+        let now = self.now();
+        if let Some(thread) = self.threads.get_mut(self.thread.0 as usize) {
+            thread.released.push((now, lock));
+        }
         for state in &mut self.states {
             let last = state.locks.iter().rposition(|held| held.lock == lock);
             if let Some(at) = last {
@@ -210,6 +229,26 @@ impl<'p> Sim<'p> {
                 });
             }
         }
+    }
+
+    /// What is held for a goroutine that starts here, as long as the one that starts it waits for it.
+    pub(super) fn covers_here(&self) -> Vec<Cover> {
+        let ways = self.ways_to_hold();
+        let has = |locks: &[Held], lock: ObjId| locks.iter().any(|held| held.lock == lock);
+        let mut covers: Vec<Cover> = Vec::new();
+        for held in ways.iter().flat_map(|(locks, _)| locks) {
+            let lock = held.lock;
+            let is_known = covers.iter().any(|cover| cover.held.lock == lock);
+            let is_held_or_optional =
+                |(locks, is_optional): &(Vec<Held>, bool)| *is_optional || has(locks, lock);
+            if !is_known && self.ty(lock).is_lock() && ways.iter().all(is_held_or_optional) {
+                covers.push(Cover {
+                    held: *held,
+                    is_optional: !ways.iter().all(|(locks, _)| has(locks, lock)),
+                });
+            }
+        }
+        covers
     }
 
     /// Nobody else has it yet, on the way to here.

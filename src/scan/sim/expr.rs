@@ -1,22 +1,12 @@
 //! Expressions: what they can be, and what they touch.
 
 use super::*;
-use crate::scan::program::{Decl, Imported, Scope, unknown};
-use crate::scan::syntax::{Element, ExprKind, Param, TypeExpr};
-use crate::scan::types::{FuncType, Type};
+use crate::scan::program::{Decl, Imported, Scope, string, unknown};
+use crate::scan::syntax::{Element, ExprKind, TypeExpr};
+use crate::scan::types::Type;
 use std::sync::Arc;
 
 impl<'p> Sim<'p> {
-    pub(super) fn resolve(&self, frame: &Frame<'p>, ty: &TypeExpr) -> Ty {
-        self.program.resolve(
-            ty,
-            Scope {
-                file: frame.file,
-                local: &frame.types,
-            },
-        )
-    }
-
     /// An expression with one value.
     pub(super) fn eval(&mut self, frame: &mut Frame<'p>, expr: &'p Expr) -> Value {
         let values = self.eval_all(frame, expr);
@@ -48,7 +38,7 @@ impl<'p> Sim<'p> {
             ExprKind::Int(number) => Value::scalar(number.map(Scalar::Int)),
             ExprKind::Bool(value) => Value::scalar(Some(Scalar::Bool(*value))),
             ExprKind::Str(text) => Value {
-                ty: Arc::new(Type::Basic(Name::new("string"))),
+                ty: string(),
                 ..Value::scalar(Some(Scalar::Str(*text)))
             },
             ExprKind::Selector(operand, field) => self.selector(frame, operand, *field, expr.span),
@@ -112,7 +102,11 @@ impl<'p> Sim<'p> {
             return self.filled_cell(cell, name);
         }
         if frame.types.iter().any(|(known, _)| *known == name) {
-            return Value::of(self.resolve(frame, &TypeExpr::Name(name)));
+            let scope = Scope {
+                file: frame.file,
+                local: &frame.types,
+            };
+            return Value::of(self.program.resolve(&TypeExpr::Name(name), scope));
         }
         match self.program.lookup(frame.file, name) {
             Some(decl) => self.declared(decl).without_truth(),
@@ -176,27 +170,15 @@ impl<'p> Sim<'p> {
                 }
                 value
             }
-            Decl::Type(id) => Value::of(Arc::new(Type::Named(id, Vec::new()))),
+            Decl::Type(id) => Value::of(self.program.named_type(id)),
         }
     }
 
     /// The type of a declared function.
     pub(super) fn function_type(&self, id: FuncId) -> Ty {
-        let function = self.program.function(id);
-        let scope = Scope {
-            file: self.program.file_of(id),
-            local: &[],
-        };
-        let types = |params: &[Param]| {
-            params
-                .iter()
-                .map(|param| self.program.resolve(&param.ty, scope))
-                .collect()
-        };
-        Arc::new(Type::Func(FuncType {
-            params: types(&function.signature.params),
-            results: types(&function.signature.results),
-        }))
+        let program = self.program;
+        let signature = &program.function(id).signature;
+        self.signature_type(program.file_of(id), &[], signature)
     }
 
     pub(super) fn code_value(&mut self, code: Code<'p>, ty: Ty) -> Value {
@@ -325,16 +307,7 @@ impl<'p> Sim<'p> {
             types: Rc::clone(&frame.types),
             outer: frame.function,
         };
-        let types = |sim: &Self, params: &[Param]| {
-            params
-                .iter()
-                .map(|param| sim.resolve(frame, &param.ty))
-                .collect()
-        };
-        let ty: Ty = Arc::new(Type::Func(FuncType {
-            params: types(self, &literal.signature.params),
-            results: types(self, &literal.signature.results),
-        }));
+        let ty = self.signature_type(frame.file, &frame.types, &literal.signature);
         let is_handler = ty.is_handler();
         let value = self.code_value(Code::Literal(literal, Rc::new(closure)), ty);
         if is_handler {

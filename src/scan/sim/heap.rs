@@ -2,7 +2,7 @@
 
 use super::state::Dependency;
 use super::*;
-use crate::scan::program::{Scope, unknown};
+use crate::scan::program::unknown;
 use crate::scan::types::Type;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl<'p> Sim<'p> {
             depth: self.branches,
             escaped: false,
             escaped_at: 0,
-            fields: HashMap::new(),
+            fields: Map::default(),
             elements: Vec::new(),
             queue: VecDeque::new(),
             room: None,
@@ -253,10 +253,7 @@ impl<'p> Sim<'p> {
         let Some((global, position, file)) = program.global(id) else {
             return Value::unknown();
         };
-        let declared = global
-            .ty
-            .as_ref()
-            .map(|ty| program.resolve(ty, Scope { file, local: &[] }));
+        let declared = global.ty.as_ref().map(|ty| self.resolve_in(file, &[], ty));
         let mut value = Value::unknown();
         if let Some(initial) = global.values.get(position).or(global.values.first()) {
             let saved = (
@@ -523,6 +520,19 @@ impl<'p> Sim<'p> {
     }
 }
 
+impl Object<'_> {
+    /// Its fields in an order that is the same each time.
+    pub(super) fn fields_by_name(&self) -> Vec<(Name, &Value)> {
+        let mut fields: Vec<_> = self
+            .fields
+            .iter()
+            .map(|(name, value)| (*name, value))
+            .collect();
+        fields.sort_unstable_by_key(|(name, _)| *name);
+        fields
+    }
+}
+
 impl<'p> Frame<'p> {
     pub(super) fn new(
         file: FileId,
@@ -565,9 +575,9 @@ impl<'p> Sim<'p> {
     /// Fields come before elements, and what was made first before the rest.
     pub(super) fn note_holders(&mut self) {
         for (number, object) in (0u32..).map(ObjId).zip(&self.objects) {
-            for (name, value) in &object.fields {
+            for (name, value) in object.fields_by_name() {
                 for &held in &value.objs {
-                    self.holders.entry(held).or_insert((number, Some(*name)));
+                    self.holders.entry(held).or_insert((number, Some(name)));
                 }
             }
         }

@@ -21,6 +21,7 @@ mod events;
 mod expr;
 mod heap;
 mod known;
+mod memo;
 mod readers;
 mod start;
 mod state;
@@ -28,15 +29,19 @@ mod stmt;
 mod sync;
 mod testing;
 
-use super::names::Name;
+use super::names::{Map, Name, Set};
+use super::order::Order;
 use super::program::{FileId, FuncId, GlobalId, Program};
 use super::syntax::{Expr, FuncLit, Span};
 use super::types::{Ty, TypeId};
 use crate::ring::Operation;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::cell::OnceCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use state::State;
+
+pub use memo::TypeMemo;
 
 /// Calls deeper than this are not entered.
 const DEEPEST_CALL: usize = 9;
@@ -116,7 +121,7 @@ struct Object<'p> {
     escaped: bool,
     /// The step at which that began.
     escaped_at: u32,
-    fields: HashMap<Name, Value>,
+    fields: Map<Name, Value>,
     elements: Vec<(Option<Scalar>, Value)>,
     queue: VecDeque<Value>,
     /// A channel's room; `None` when not known.
@@ -189,6 +194,15 @@ pub struct Held {
     depth: usize,
 }
 
+/// A lock that is held for a goroutine, by the one that started it.
+#[derive(Clone, Copy, Debug)]
+pub struct Cover {
+    /// The lock.
+    pub held: Held,
+    /// It is not held on all ways to the start: whoever wants it so decides.
+    pub is_optional: bool,
+}
+
 /// A call in a path: who runs, and where it was called from.
 #[derive(Debug)]
 pub struct Link {
@@ -223,8 +237,16 @@ pub struct Thread {
     pub is_task: bool,
     /// What orders it, with the number of the first thing after it.
     pub events: Vec<(u32, Event)>,
+    /// Locks that its parent held when it started.
+    pub covers: Vec<Cover>,
+    /// The number of its start among its parent's events.
+    pub started_at: u32,
+    /// Locks that it has released, and when.
+    pub released: Vec<(u32, ObjId)>,
+    /// It was not followed to its end: what it would have told the others then is not known.
+    pub is_cut: bool,
     next: u32,
-    counts: HashMap<(ObjId, bool), u32>,
+    counts: Map<(ObjId, bool), u32>,
 }
 
 /// What orders goroutines.
@@ -313,13 +335,16 @@ pub struct MapCall {
 /// What is written down about one entry.
 pub struct Sim<'p> {
     program: &'p Program,
+    memo: Rc<TypeMemo<'p>>,
     objects: Vec<Object<'p>>,
     cells: Vec<Cell>,
-    globals: HashMap<GlobalId, CellId>,
+    globals: Map<GlobalId, CellId>,
     /// The entry's parameters.
     params: Vec<CellId>,
     /// The goroutines.
     pub threads: Vec<Thread>,
+    /// What comes before what, once somebody has asked: after that no events are added.
+    pub(super) order: OnceCell<Order>,
     /// The touches.
     pub accesses: Vec<Access>,
     /// Ways out that leave a lock held.
@@ -327,16 +352,16 @@ pub struct Sim<'p> {
     /// Calls of sync.Map's methods.
     pub map_calls: Vec<MapCall>,
     /// Functions that were entered.
-    pub entered: HashSet<FuncId>,
+    pub entered: Set<FuncId>,
     /// What a sync.Once has stored in fields and package variables.
-    pub made_once: HashSet<ObjId>,
-    holders: HashMap<ObjId, (ObjId, Option<Name>)>,
-    seen: HashSet<Repeated>,
-    unlocked: HashSet<ObjId>,
+    pub made_once: Set<ObjId>,
+    holders: Map<ObjId, (ObjId, Option<Name>)>,
+    seen: Set<Repeated>,
+    unlocked: Set<ObjId>,
     /// What stands for the results of calls that were followed last.
-    answers: HashMap<Place, ObjId>,
+    answers: Map<Place, ObjId>,
     /// Locks that a call of this depth released before it had taken them.
-    lent: HashSet<(usize, ObjId)>,
+    lent: Set<(usize, ObjId)>,
     /// Steps of branches that are not taken where the code is that is followed: the other side of an open branch, or
     /// one that has left the function.
     not_taken: Vec<std::ops::Range<u32>>,
@@ -399,7 +424,7 @@ enum Flow {
 
 impl<'p> Sim<'p> {
     /// Nothing followed yet.
-    pub fn new(program: &'p Program, most_steps: u32) -> Sim<'p> {
+    pub fn new(program: &'p Program, memo: Rc<TypeMemo<'p>>, most_steps: u32) -> Sim<'p> {
         let main = Thread {
             started: None,
             how: "caller",
@@ -407,26 +432,32 @@ impl<'p> Sim<'p> {
             detached: false,
             is_task: false,
             events: Vec::new(),
+            covers: Vec::new(),
+            started_at: 0,
+            released: Vec::new(),
+            is_cut: false,
             next: 0,
-            counts: HashMap::new(),
+            counts: Map::default(),
         };
         Sim {
             program,
+            memo,
             objects: Vec::new(),
             cells: Vec::new(),
-            globals: HashMap::new(),
+            globals: Map::default(),
             params: Vec::new(),
             threads: vec![main],
+            order: OnceCell::new(),
             accesses: Vec::new(),
             left_locked: Vec::new(),
             map_calls: Vec::new(),
-            entered: HashSet::new(),
-            made_once: HashSet::new(),
-            holders: HashMap::new(),
-            seen: HashSet::new(),
-            unlocked: HashSet::new(),
-            answers: HashMap::new(),
-            lent: HashSet::new(),
+            entered: Set::default(),
+            made_once: Set::default(),
+            holders: Map::default(),
+            seen: Set::default(),
+            unlocked: Set::default(),
+            answers: Map::default(),
+            lent: Set::default(),
             not_taken: Vec::new(),
             branch_begin: 0,
             thread: ThreadId(0),

@@ -1,7 +1,7 @@
 //! Functions of other modules that read or fill the maps that they are given: encoders, printers, package maps, reflection.
 
 use super::*;
-use crate::scan::program::external;
+use crate::scan::program::{external, interface};
 use crate::scan::types::Type;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl<'p> Sim<'p> {
             "Elem" | "Convert" => return vec![receiver.clone()],
             "Interface" => {
                 return vec![Value {
-                    ty: Arc::new(Type::Interface),
+                    ty: interface(),
                     ..receiver.clone()
                 }];
             }

@@ -2,7 +2,6 @@
 
 use super::call::{Callee, MOST_CALLEES};
 use super::*;
-use crate::scan::program::Scope;
 use crate::scan::syntax::{ExprKind, Param};
 
 impl<'p> Sim<'p> {
@@ -84,9 +83,17 @@ impl<'p> Sim<'p> {
             is_task: self.captures_param(&code),
             events: Vec::new(),
             next: 0,
-            counts: HashMap::new(),
+            covers: self.covers_here(),
+            started_at: 0,
+            released: Vec::new(),
+            is_cut: false,
+            counts: Map::default(),
         });
         self.start_event(thread);
+        let now = self.now();
+        if let Some(started) = self.threads.get_mut(thread.0 as usize) {
+            started.started_at = now;
+        }
         self.waiting.push(Start {
             thread,
             code,
@@ -185,6 +192,10 @@ impl<'p> Sim<'p> {
         let not_taken = std::mem::take(&mut self.not_taken);
         self.thread = start.thread;
         self.call_code(start.code, start.args, start.at);
+        let is_cut = !self.is_complete();
+        if let Some(thread) = self.threads.get_mut(start.thread.0 as usize) {
+            thread.is_cut = is_cut;
+        }
         if let Some(done) = start.done {
             self.release(&[done], Signal::Joined);
         }
@@ -212,13 +223,7 @@ impl<'p> Sim<'p> {
     pub(super) fn receiver_symbol(&mut self, entry: FuncId) -> Option<Value> {
         let program = self.program;
         let param = program.function(entry).receiver.as_ref()?;
-        let ty = program.resolve(
-            &param.ty,
-            Scope {
-                file: program.file_of(entry),
-                local: &[],
-            },
-        );
+        let ty = self.resolve_in(program.file_of(entry), &[], &param.ty);
         let id = program.receiver(entry)?;
         let known = self
             .objects
@@ -232,7 +237,7 @@ impl<'p> Sim<'p> {
 
     pub(super) fn symbols_for(&mut self, code: &Code<'p>) -> Vec<Value> {
         let program = self.program;
-        let (params, file, types): (&[Param], _, _) = match code {
+        let (params, file, types): (&'p [Param], _, _) = match code {
             Code::Declared(id, _) => (
                 &program.function(*id).signature.params,
                 program.file_of(*id),
@@ -246,13 +251,7 @@ impl<'p> Sim<'p> {
         };
         let mut values = Vec::new();
         for param in params {
-            let ty = program.resolve(
-                &param.ty,
-                Scope {
-                    file,
-                    local: &types,
-                },
-            );
+            let ty = self.resolve_in(file, &types, &param.ty);
             let origin = Origin::Param(param.name.unwrap_or_else(|| Name::new("_")));
             values.push(self.symbol(&ty, origin));
         }

@@ -8,7 +8,7 @@ use super::*;
 
 /// States beyond these become one with the last.
 const MOST_STATES: usize = 4;
-/// What is known beyond this is forgotten, the oldest first.
+/// What is known beyond this is forgotten, the oldest first of what tells no states apart.
 const MOST_FACTS: usize = 16;
 
 /// What holds on one way, or on several alike ones.
@@ -29,6 +29,8 @@ pub(super) struct State {
 pub(super) struct Fact {
     pub(super) condition: Rc<Condition>,
     pub(super) holds: bool,
+    /// It has told states apart.
+    divides: bool,
 }
 
 /// A condition without effects, by which ways can be told apart.
@@ -72,15 +74,26 @@ impl State {
     }
 
     pub(super) fn learn(&mut self, condition: &Rc<Condition>, holds: bool) {
-        self.facts
-            .retain(|fact| fact.condition.key != condition.key);
+        let is_same = |fact: &Fact| fact.condition.key == condition.key;
+        let divides = self.facts.iter().any(|fact| fact.divides && is_same(fact));
+        self.facts.retain(|fact| !is_same(fact));
         if self.facts.len() >= MOST_FACTS {
-            self.facts.remove(0);
+            let plain = self.facts.iter().position(|fact| !fact.divides);
+            self.facts.remove(plain.unwrap_or(0));
         }
         self.facts.push(Fact {
             condition: Rc::clone(condition),
             holds,
+            divides,
         });
+    }
+
+    /// Notes which facts tell it apart from another state.
+    fn mark_divided(&mut self, other: &State) {
+        for fact in &mut self.facts {
+            let known = other.fact(fact.condition.key);
+            fact.divides |= known.is_some_and(|known| known.holds != fact.holds);
+        }
     }
 
     pub(super) fn forget(&mut self, depends: impl Fn(&Dependency) -> bool) {
@@ -173,6 +186,14 @@ pub(super) fn merged(mut states: Vec<State>, thread: ThreadId) -> Vec<State> {
         states = kept;
         if states.len() == count {
             break;
+        }
+    }
+    for at in 1..states.len() {
+        let (before, rest) = states.split_at_mut(at);
+        let Some(state) = rest.first_mut() else { break };
+        for other in before {
+            state.mark_divided(other);
+            other.mark_divided(state);
         }
     }
     states

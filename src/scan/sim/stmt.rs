@@ -140,7 +140,7 @@ impl<'p> Sim<'p> {
         };
         let ty = match declaration.alias {
             true => self.resolve(frame, &declaration.is),
-            false => Arc::new(Type::Named(id, Vec::new())),
+            false => self.program.named_type(id),
         };
         Rc::make_mut(&mut frame.types).push((declaration.name, ty));
     }
@@ -184,10 +184,11 @@ impl<'p> Sim<'p> {
 
     fn copy_fields(&mut self, target: &Value, value: &Value) {
         for &from in &value.objs {
-            let fields: Vec<_> = self
-                .obj(from)
-                .map(|object| object.fields.clone().into_iter().collect())
-                .unwrap_or_default();
+            let Some(object) = self.objects.get(from.0 as usize) else {
+                continue;
+            };
+            let fields = object.fields_by_name().into_iter();
+            let fields: Vec<_> = fields.map(|(name, held)| (name, held.clone())).collect();
             for (name, held) in fields {
                 self.set_field(target, name, &held);
             }

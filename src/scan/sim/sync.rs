@@ -1,6 +1,7 @@
 //! Packages sync and sync/atomic: locks, once, flags, maps.
 
 use super::*;
+use crate::scan::program::interface;
 use crate::scan::types::Type;
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ impl<'p> Sim<'p> {
                 .map(|ty| Arc::new(Type::Pointer(Arc::clone(ty)))),
             _ => None,
         };
-        let held = held.unwrap_or_else(|| Arc::new(Type::Interface));
+        let held = held.unwrap_or_else(interface);
         match name.text() {
             "Load" => {
                 self.run_waiting();
@@ -139,7 +140,7 @@ impl<'p> Sim<'p> {
         args: &[Value],
         place: Place,
     ) -> Vec<Value> {
-        let any: Ty = Arc::new(Type::Interface);
+        let any = interface();
         match name.text() {
             "Load" | "LoadAndDelete" => {
                 self.run_waiting();
