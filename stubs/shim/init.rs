@@ -7,8 +7,9 @@ use crate::config::{Config, PATH_LEN};
 use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::front::Front;
 use crate::layout::{
-    CONTROL_OFFSET, Control, FORMAT_VERSION, CONTEXTS_OFFSET, FRONT_SIZE, GATE_DORMANT, GATE_HUNT, MADE_OFFSET, OCCUPANCY_OFFSET, PLACES_OFFSET, TRAPS_OFFSET, Header, LANE_HEADERS_OFFSET,
-    LONGEST_DELAY_NS, LaneHeader, MAGIC, MAX_LANES, record_mask,
+    CONTEXTS_OFFSET, CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, GATE_HUNT,
+    Header, LANE_HEADERS_OFFSET, LONGEST_DELAY_NS, LaneHeader, MADE_OFFSET, MAGIC, MAX_LANES,
+    OCCUPANCY_OFFSET, PLACES_OFFSET, TRAPS_OFFSET, record_mask,
 };
 use crate::suspects;
 use crate::sys;
