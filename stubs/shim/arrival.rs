@@ -116,7 +116,7 @@ impl Arrival<'_> {
     ///
     /// # Safety
     /// The goroutine waits at the door: its mark says since when.
-    unsafe fn waited(&self) -> u64 {
+    pub unsafe fn waited(&self) -> u64 {
         // SAFETY: the mark is this goroutine's.
         let since = unsafe { read_volatile(&raw const (*self.mark).record.clock) };
         self.now.wrapping_sub(since)
@@ -218,7 +218,15 @@ unsafe fn arrive(arrival: &Arrival<'_>) -> u32 {
         };
         match entry.opponent(arrival) {
             Opponent::None => meet_nobody(arrival, entry),
-            opponent => meet(arrival, entry, opponent),
+            opponent => {
+                // Not deeper in: recording takes most of the stack that there is.
+                let is_new = !arrival.is_back || !has_done(arrival, HELD_RECORDED);
+                let who = opponent.conflicting().filter(|_| is_new);
+                if let Some(who) = who {
+                    record_meeting(arrival, who);
+                }
+                meet(arrival, entry, opponent, who.is_some())
+            }
         }
     }
 }
@@ -281,13 +289,12 @@ pub unsafe fn is_being_written(config: &Config, map: u64) -> bool {
     unsafe { u32::from((flags as *const u8).read_volatile()) & config.map_writing_mask != 0 }
 }
 
-/// Somebody is inside. The entry stays locked while the conflict is recorded: the other goroutine
-/// cannot leave meanwhile, so that it is inside is proven.
+/// Somebody is inside, which `is_recorded` now, if it is a conflict and was not before.
 ///
 /// # Safety
 /// As for `gocc_enter`; the entry is locked.
 #[inline(never)]
-unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent) -> u32 {
+unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent, is_recorded: bool) -> u32 {
     // SAFETY: the caller's.
     unsafe {
         let control = arrival.front.control();
@@ -300,19 +307,14 @@ unsafe fn meet(arrival: &Arrival<'_>, entry: Entry, opponent: Opponent) -> u32 {
             entry.unlock();
             return go_untracked(arrival);
         }
-        let has_recorded = arrival.is_back && has_done(arrival, HELD_RECORDED);
         if !arrival.is_back {
             wait_for_turn(arrival);
             count(&raw mut (*control).waited);
         }
-        // Who runs just now goes first, as in sync.Mutex: the turn of one who does not makes everybody wait for his
-        // thread. When somebody has waited for long it is more than that he was outrun.
-        if arrival.is_back && arrival.waited() > arrival.front.wait_ticks() / 4 {
-            entry.ask_for_turn(arrival);
-        }
-        if !has_recorded && record_meeting(arrival, &opponent) {
+        if is_recorded {
             note_done(arrival, HELD_RECORDED);
         }
+        entry.ask_for_turn(arrival);
         entry.unlock();
         hold_on(arrival, needs_a_cpu(arrival, &opponent))
     }
@@ -356,24 +358,23 @@ pub unsafe fn note_done(arrival: &Arrival<'_>, what: u16) {
     }
 }
 
-/// Records a conflict with somebody who is known to be inside; whether that is so.
+/// Records a conflict with somebody who is known to be inside; who, if that is known. The entry stays locked meanwhile: the
+/// other goroutine cannot leave, so that it is inside is proven.
 ///
 /// # Safety
 /// As for `gocc_enter`; the entry is locked.
-unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
-    let (found, evidence) = match opponent {
-        Opponent::Goroutine(goid) => {
-            let mark = arrival.front.mark_of(*goid);
-            (
-                Found::Marked(Other {
-                    mark,
-                    otherwise: SIDE_INSIDE,
-                }),
-                EVIDENCE_OVERLAP,
-            )
+#[inline(never)]
+unsafe fn record_meeting(arrival: &Arrival<'_>, who: Option<u64>) {
+    let (found, evidence) = match who {
+        Some(goid) => {
+            let mark = arrival.front.mark_of(goid);
+            let other = Other {
+                mark,
+                otherwise: SIDE_INSIDE,
+            };
+            (Found::Marked(other), EVIDENCE_OVERLAP)
         }
-        Opponent::Untracked => (Found::Nobody, EVIDENCE_FLAG_AT_ENTRY),
-        Opponent::Next(_) | Opponent::Unproven | Opponent::None => return false,
+        None => (Found::Nobody, EVIDENCE_FLAG_AT_ENTRY),
     };
     // SAFETY: the caller's.
     unsafe {
@@ -387,7 +388,6 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, opponent: &Opponent) -> bool {
         );
         end_if_blocking(arrival, index);
     }
-    true
 }
 
 /// Nobody is in the way: someone may be held at the door, or this one may be held now.

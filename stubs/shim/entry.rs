@@ -25,6 +25,17 @@ pub enum Opponent {
     Unproven,
 }
 
+impl Opponent {
+    /// He is inside: a conflict. Who it is, if that is known.
+    pub fn conflicting(&self) -> Option<Option<u64>> {
+        match *self {
+            Opponent::Goroutine(goid) => Some(Some(goid)),
+            Opponent::Untracked => Some(None),
+            Opponent::Next(_) | Opponent::Unproven | Opponent::None => None,
+        }
+    }
+}
+
 /// A locked occupancy entry.
 pub struct Entry(pub *mut Occupancy);
 
@@ -184,15 +195,19 @@ impl Entry {
         None
     }
 
-    /// Unless somebody else has asked before, the next turn is this goroutine's.
+    /// Unless somebody else has asked before, the next turn is this goroutine's, if it has waited for long: it was more
+    /// than outrun then. Before, who runs just now goes first, as in sync.Mutex: the turn of one who does not makes
+    /// everybody wait for his thread.
     ///
     /// # Safety
-    /// The entry must be locked.
+    /// The entry must be locked, and the goroutine wait at the door.
+    #[inline(never)]
     pub unsafe fn ask_for_turn(&self, arrival: &Arrival<'_>) {
         // SAFETY: the caller's.
         unsafe {
+            let is_long = arrival.waited() > arrival.front.wait_ticks() / 4;
             let entry = &mut *self.0;
-            if entry.turn == 0 || !arrival.is_marked(entry.turn, MARK_HELD) {
+            if is_long && (entry.turn == 0 || !arrival.is_marked(entry.turn, MARK_HELD)) {
                 entry.turn = arrival.here.goid;
             }
         }
