@@ -125,8 +125,16 @@ impl Assembler {
 }
 
 /// An instruction, encoded, is the one that was decoded. iced 1.22 forgets that the base register of a 3DNow! operand
-/// is one of r8 to r15.
+/// is one of r8 to r15, and its block encoder assumes that an operand relative to EIP takes more bytes than one relative
+/// to RIP, which is not so where a register gives the size of addresses.
 pub fn is_encoded_as_it_was(instruction: &Instruction) -> bool {
+    let has_sized_address = matches!(
+        instruction.mnemonic(),
+        Mnemonic::Movdir64b | Mnemonic::Enqcmd | Mnemonic::Enqcmds
+    );
+    if has_sized_address && instruction.is_ip_rel_memory_operand() {
+        return false;
+    }
     let mut encoder = Encoder::new(64);
     let at = instruction.ip();
     if encoder.encode(instruction, at).is_err() {
