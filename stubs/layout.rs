@@ -349,10 +349,10 @@ pub struct Control {
     pub timed_ticks: u64,
     /// How many operations these were.
     pub timed: u64,
-    /// For how many ticks operations were to be held at places that an earlier run suspected, each for the first time.
-    pub first_hold_ticks: u64,
     /// A bit for each thread, by hash, that was seen since `hooks_counted`.
     pub threads_seen: u64,
+    /// For how many ticks operations were to be held at places that an earlier run suspected, each for the first time.
+    pub first_hold_ticks: u64,
 }
 
 /// One lane: a ring of records with a single writer, the P it belongs to.

@@ -4,52 +4,19 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
-use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 /// An identifier, an import path or a literal's text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name(u32);
 
 /// The numbers of all names. Names live as long as the process: a scan ends with it.
-static NUMBERS: LazyLock<RwLock<Map<&'static str, u32>>> = LazyLock::new(RwLock::default);
+static NUMBERS: LazyLock<RwLock<HashMap<&'static str, u32, foldhash::fast::RandomState>>> =
+    LazyLock::new(RwLock::default);
 
-/// Their texts, where they are read without a lock: each shelf has room for twice as many as the one before.
-static SHELVES: [OnceLock<Box<[OnceLock<&'static str>]>>; SHELF_COUNT] =
-    [const { OnceLock::new() }; SHELF_COUNT];
-
-/// As many as hold all numbers but the last few.
-const SHELF_COUNT: usize = (u32::BITS - FIRST_SHELF_BITS) as usize;
-/// Room in the first shelf, as a power of two.
-const FIRST_SHELF_BITS: u32 = 10;
-
-/// A hash map for keys that nobody chooses to make them collide.
-pub type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
-
-/// A set of such keys.
-pub type Set<K> = HashSet<K, foldhash::fast::FixedState>;
-
-/// The shelf that a name's text is on, its place there, and how many have room there.
-fn place_of(number: u32) -> (usize, usize, usize) {
-    let position = u64::from(number) + (1 << FIRST_SHELF_BITS);
-    let bits = position.ilog2();
-    let room = 1usize << bits;
-    let shelf = (bits - FIRST_SHELF_BITS) as usize;
-    // A position has its highest bit in `room`, so the rest is below it.
-    let at = usize::try_from(position).unwrap_or(usize::MAX) - room;
-    (shelf, at, room)
-}
-
-fn shelve(number: u32, text: &'static str) {
-    let (shelf, at, room) = place_of(number);
-    let Some(shelf) = SHELVES.get(shelf) else {
-        return;
-    };
-    let shelf = shelf.get_or_init(|| (0..room).map(|_| OnceLock::new()).collect());
-    if let Some(place) = shelf.get(at) {
-        place.get_or_init(|| text);
-    }
-}
+/// Their texts, by number, which are read without a lock.
+static TEXTS: boxcar::Vec<&'static str> = boxcar::Vec::new();
 
 impl Name {
     /// The name with this text.
@@ -63,20 +30,16 @@ impl Name {
         if let Some(&number) = numbers.get(text) {
             return Name(number);
         }
-        // 4 G different names do not fit a source tree that fits the memory.
-        let number = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         let text: &'static str = Box::leak(text.to_owned().into_boxed_str());
-        shelve(number, text);
+        // 4 G different names do not fit a source tree that fits the memory.
+        let number = u32::try_from(TEXTS.push(text)).unwrap_or(u32::MAX);
         numbers.insert(text, number);
         Name(number)
     }
 
     /// Its text.
     pub fn text(self) -> &'static str {
-        let (shelf, at, _) = place_of(self.0);
-        let shelf = SHELVES.get(shelf).and_then(OnceLock::get);
-        let text = shelf.and_then(|shelf| shelf.get(at)?.get());
-        text.copied().unwrap_or("")
+        TEXTS.get(self.0 as usize).copied().unwrap_or("")
     }
 
     /// Its number: the same as long as the process lives.

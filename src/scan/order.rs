@@ -1,6 +1,6 @@
 //! What comes before what: whether two touches by different goroutines can happen at the same time.
 
-use super::names::{Map, Set};
+use super::hash::{Map, Set};
 use super::sim::{Access, Cover, Event, ObjId, Signal, Sim, Thread, ThreadId};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -109,8 +109,8 @@ impl Sim<'_> {
     pub fn may_overlap(&self, a: &Access, b: &Access) -> bool {
         a.thread != b.thread
             && self.are_related(a.thread, b.thread)
-            && !self.comes_before(a, b)
-            && !self.comes_before(b, a)
+            && !self.precedes(a, b)
+            && !self.precedes(b, a)
     }
 
     /// What was followed for its own sake runs nobody knows when: only what it starts is compared with it.
@@ -173,10 +173,6 @@ impl Sim<'_> {
 
     /// There is a way along the edges from the end of `a` to the beginning of `b`.
     pub fn precedes(&self, a: &Access, b: &Access) -> bool {
-        self.comes_before(a, b)
-    }
-
-    fn comes_before(&self, a: &Access, b: &Access) -> bool {
         a.thread != b.thread && self.after(a).has(b.thread, b.at)
     }
 

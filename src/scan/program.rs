@@ -4,7 +4,8 @@
 mod resolve;
 
 use super::files::Module;
-use super::names::{Map, Name};
+use super::hash::Map;
+use super::names::Name;
 use super::syntax::{File, Function, Global, Signature, TypeDecl, TypeExpr};
 use super::types::{Field, FuncType, Ty, Type, TypeId};
 use std::collections::HashMap;
@@ -64,21 +65,18 @@ struct TypeInfo {
     named: Ty,
     /// What it is behind its names, once somebody has asked.
     underlying: OnceLock<Ty>,
-    /// What was found of its fields and methods.
-    members: RwLock<Members>,
+    /// What was found of its fields and methods, if it has no type arguments.
+    fields: Remembered<Ty>,
+    methods: Remembered<FuncId>,
+    /// Methods of types from outside the module that it embeds.
+    external: Remembered<Ty>,
 }
 
 /// The embedded fields on the way to a member, and the member; `None` where there is none.
 type Member<T> = Option<(Vec<Name>, T)>;
 
-/// What a type without type arguments has, as far as somebody has asked.
-#[derive(Default)]
-struct Members {
-    fields: Map<Name, Member<Ty>>,
-    methods: Map<Name, Member<FuncId>>,
-    /// Methods of types from outside the module that it embeds.
-    external: Map<Name, Member<Ty>>,
-}
+/// Members of a type, as far as somebody has asked.
+type Remembered<T> = RwLock<Map<Name, Member<T>>>;
 
 struct FuncInfo {
     file: FileId,
@@ -212,7 +210,9 @@ impl Program {
                     index: number(index),
                     named: Arc::new(Type::Named(id, Vec::new())),
                     underlying: OnceLock::new(),
-                    members: RwLock::default(),
+                    fields: Remembered::default(),
+                    methods: Remembered::default(),
+                    external: Remembered::default(),
                 });
             }
             for (index, function) in source.file.functions.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Pairs of touches that nothing keeps apart, in what was followed from one entry.
 
 use super::found::{Found, FoundSide};
-use super::names::Set;
+use super::hash::Set;
 use super::rules::{self, Rule};
 use super::shared;
 use super::sim::{Access, Cover, Held, Mode, ObjId, Origin, Place, Sim};
@@ -41,8 +41,11 @@ fn pairs(
             if a.thread == b.thread
                 || !(a.operation.writes() || b.operation.writes())
                 || are_locked(a, b)
-                || covered(sim, a, b) == Some(Covered::Always)
             {
+                continue;
+            }
+            let covered = covered(sim, a, b);
+            if covered == Some(Covered::Always) {
                 continue;
             }
             let mut key = [
@@ -54,7 +57,7 @@ fn pairs(
                 continue;
             }
             seen.insert(key);
-            found.push(finding(sim, a, b));
+            found.push(finding(sim, a, b, covered.is_some()));
         }
     }
 }
@@ -110,13 +113,12 @@ fn covered_by(sim: &Sim<'_>, a: &Access, b: &Access) -> Option<Covered> {
         .max()
 }
 
-fn finding(sim: &Sim<'_>, a: &Access, b: &Access) -> Found {
+fn finding(sim: &Sim<'_>, a: &Access, b: &Access, is_covered: bool) -> Found {
     let rule = rule_for(sim, a, b);
     let is_helper =
         rule == &rules::WRITE_RLOCK && (is_also_exclusive(sim, a) || is_also_exclusive(sim, b));
     let relies = [a, b].iter().any(|side| relies_on_callers(sim, side));
     let alike = !shared_mode(a, b) && shared::locks_look_alike(sim, a, b);
-    let is_covered = covered(sim, a, b).is_some();
     let is_cut = [a, b].iter().any(|side| sim.is_cut(side.thread));
     let confidence = if is_helper || relies || alike || is_covered || is_cut {
         Confidence::Low

@@ -135,7 +135,10 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let own = arrival.now.saturating_sub(start).saturating_sub(spent);
         let share = own / 100 * percent;
         let credit = hold.saturating_mul(purpose.credit());
-        if percent != 0 && purpose == Purpose::First {
+        if percent == 0 {
+            return false;
+        }
+        if purpose == Purpose::First {
             let granted = AtomicU64::from_ptr(&raw mut (*control).first_hold_ticks);
             let before = granted.fetch_add(ticks, Ordering::Relaxed);
             if before.saturating_add(ticks) <= credit.saturating_add(share / FIRST_HOLDS_SHARE) {
@@ -152,7 +155,7 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
                     share
                 })
         };
-        percent != 0 && covers(share - hooks.min(share - share / HOLDS_AT_LEAST))
+        covers(share - hooks.min(share - share / HOLDS_AT_LEAST))
     }
 }
 

@@ -152,21 +152,20 @@ impl Program {
         &self,
         ty: &Ty,
         name: Name,
-        known: impl Fn(&Members) -> &Map<Name, Member<T>>,
-        unknown: impl Fn(&mut Members) -> &mut Map<Name, Member<T>>,
-        find: impl Fn() -> Member<T>,
+        remembered: impl Fn(&TypeInfo) -> &Remembered<T>,
+        find: impl Fn(&Program, &Ty, Name) -> Member<T>,
     ) -> Member<T> {
-        let Some(info) = self.remembering(ty) else {
-            return find();
+        let Some(remembered) = self.remembering(ty).map(remembered) else {
+            return find(self, ty, name);
         };
-        let members = info.members.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(member) = known(&members).get(&name) {
+        let known = remembered.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(member) = known.get(&name) {
             return member.clone();
         }
-        drop(members);
-        let member = find();
-        let mut members = info.members.write().unwrap_or_else(PoisonError::into_inner);
-        unknown(&mut members).insert(name, member.clone());
+        drop(known);
+        let member = find(self, ty, name);
+        let mut known = remembered.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name, member.clone());
         member
     }
 
@@ -181,13 +180,7 @@ impl Program {
 
     /// The embedded fields on the way to a field, and its type.
     pub fn field(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, Ty)> {
-        self.member_of(
-            ty,
-            name,
-            |members| &members.fields,
-            |members| &mut members.fields,
-            || self.find_field(ty, name),
-        )
+        self.member_of(ty, name, |info| &info.fields, Program::find_field)
     }
 
     fn find_field(&self, ty: &Ty, name: Name) -> Member<Ty> {
@@ -219,13 +212,7 @@ impl Program {
 
     /// The embedded fields on the way to a method of the module.
     pub fn method(&self, ty: &Ty, name: Name) -> Option<(Vec<Name>, FuncId)> {
-        self.member_of(
-            ty,
-            name,
-            |members| &members.methods,
-            |members| &mut members.methods,
-            || self.find_method(ty, name),
-        )
+        self.member_of(ty, name, |info| &info.methods, Program::find_method)
     }
 
     fn find_method(&self, ty: &Ty, name: Name) -> Member<FuncId> {
@@ -250,9 +237,8 @@ impl Program {
         self.member_of(
             ty,
             name,
-            |members| &members.external,
-            |members| &mut members.external,
-            || self.find_external_method(ty, name),
+            |info| &info.external,
+            Program::find_external_method,
         )
     }
 

@@ -95,9 +95,9 @@ impl<'p> Sim<'p> {
             sim.block(frame, &statement.then)
         });
         // What was sent on the way out comes instead of what is sent later, not before it.
-        counts
-            .into_iter()
-            .for_each(|counts| self.count_from(counts));
+        if let Some(counts) = counts {
+            self.count_from(counts);
+        }
         let outer = self.not_taken.len();
         self.not_taken.push(begin + 1..self.steps + 1);
         match &statement.otherwise {

@@ -29,7 +29,8 @@ mod stmt;
 mod sync;
 mod testing;
 
-use super::names::{Map, Name, Set};
+use super::hash::{Map, Set};
+use super::names::Name;
 use super::order::Order;
 use super::program::{FileId, FuncId, GlobalId, Program};
 use super::syntax::{Expr, FuncLit, Span};

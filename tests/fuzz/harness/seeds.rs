@@ -3,7 +3,7 @@
 use gocc::golang::GoBinary;
 use gocc::image::Image;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// A real executable, and where in its file each part lies that gocc reads.
@@ -21,6 +21,8 @@ pub struct Program {
 pub struct Seeds {
     pub programs: Vec<Program>,
     pub patched: Vec<Vec<u8>>,
+    /// Where they are.
+    pub patched_files: Vec<PathBuf>,
     pub rings: Vec<Vec<u8>>,
     pub reports: Vec<Vec<u8>>,
     pub profiles: Vec<Vec<u8>>,
@@ -53,6 +55,7 @@ impl Seeds {
         let mut seeds = Seeds {
             programs: Vec::new(),
             patched: Vec::new(),
+            patched_files: Vec::new(),
             rings: Vec::new(),
             reports: Vec::new(),
             profiles: Vec::new(),
@@ -68,7 +71,10 @@ impl Seeds {
             let bytes = std::fs::read(&path).expect("a seed");
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("elf") => seeds.programs.push(Program::new(bytes)),
-                Some("patched") => seeds.patched.push(bytes),
+                Some("patched") => {
+                    seeds.patched.push(bytes);
+                    seeds.patched_files.push(path);
+                }
                 Some("ring") => seeds.rings.push(bytes),
                 Some("json") => seeds.reports.push(bytes),
                 Some("pb") => seeds.profiles.push(bytes),

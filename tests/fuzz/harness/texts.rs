@@ -68,7 +68,7 @@ pub fn settings(seeds: &Seeds, case: &[u8]) -> bool {
 /// A case for a file of suspects: read for a report, and made ready for an executable that it may not be of. True if
 /// it was accepted.
 pub fn suspects(seeds: &Seeds, case: &[u8]) -> bool {
-    let Some((place, path)) =
+    let Some((_place, path)) =
         text(&seeds.suspects, case).and_then(|bytes| file("gocc.suspects", &bytes))
     else {
         return false;
@@ -76,9 +76,7 @@ pub fn suspects(seeds: &Seeds, case: &[u8]) -> bool {
     if suspects::hunted(&path).is_err() {
         return false;
     }
-    let patched = place.path().join("patched");
-    std::fs::write(&patched, &seeds.patched[0]).expect("a place for a copy of the executable");
-    Suspects::prepare(&path, &patched).is_ok_and(|suspects| {
+    Suspects::prepare(&path, &seeds.patched_files[0]).is_ok_and(|suspects| {
         let known = suspects.known().expect("what was written can be read");
         let is_chance = |(_, chance): &(_, u32)| *chance <= 1024;
         assert!(known.places.iter().all(is_chance), "a chance above 1");
