@@ -14,6 +14,8 @@
 //            u32 x LAST_COUNT            the mark last left (trace): low half of its address, by map address
 //            Pair x PAIR_COUNT           pairs of places that nearly met, and what orders them (hunt)
 //            Ended x ENDED_COUNT         the last holds that caught nobody (hunt)
+//            Traffic x TRAFFIC_COUNT     operations at program places (hunt), by return address
+//            u32 x OWNER_COUNT           the only goroutine that has used a map of late (hunt), by map address
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,
@@ -30,7 +32,7 @@ pub use private::*;
 /// First bytes of every ring file.
 pub const MAGIC: [u8; 8] = *b"goccring";
 /// Version of this layout; a reader refuses any other.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 
 /// Most lanes a ring can have; a P with a higher id is counted in `Control::dropped_no_lane`.
 pub const MAX_LANES: usize = 256;
@@ -71,9 +73,6 @@ pub const PLACES_OFFSET: usize = TRAPS_OFFSET + TRAP_COUNT * core::mem::size_of:
 pub const MADE_COUNT: usize = 8192;
 /// `Record::map` in that table while an entry is written.
 pub const MADE_CHANGING: u64 = 1;
-/// A map's pair of entries in that table: its address times this (2^64 divided by the golden ratio), the
-/// highest bits of it.
-pub const MADE_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Bytes for the labels of a goroutine.
 pub const LABEL_BYTES: usize = 220;
 /// File offset of the conflicts' contexts.
@@ -83,8 +82,24 @@ pub const MADE_OFFSET: usize = CONTEXTS_OFFSET + CONFLICT_COUNT * core::mem::siz
 
 /// The first of a map's two entries in the table of where maps were made.
 pub const fn made_index(map: u64) -> usize {
-    2 * (map.wrapping_mul(MADE_HASH) >> (65 - MADE_COUNT.trailing_zeros())) as usize
+    2 * (map_index(map) & (MADE_COUNT / 2 - 1))
 }
+/// A map's entry in a table by map address, before it is cut to the table's size: the span, times `SPAN_HASH`, what is
+/// left of that after `SPAN_SHIFT`, plus the place in the span. What is made one after the other in Go lies side by side
+/// in a span (runtime/mheap.go), and so do its entries then: each costs less than a cache line of its own, and hardly
+/// ever an entry of the TLB.
+pub const fn map_index(map: u64) -> usize {
+    let span = (map >> SPAN_BITS).wrapping_mul(SPAN_HASH) >> SPAN_SHIFT;
+    span.wrapping_add(map >> SLOT_BITS) as usize
+}
+/// A span has at least 2 to this power bytes (`pageSize`, runtime/internal/sys).
+pub const SPAN_BITS: u32 = 13;
+/// 2^64 divided by the golden ratio.
+pub const SPAN_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What is above this is well mixed.
+pub const SPAN_SHIFT: u32 = 40;
+/// Maps are further apart than 2 to this power bytes: the smallest header has 48.
+pub const SLOT_BITS: u32 = 5;
 /// Number of last marks: 2 to the power of `LAST_BITS`.
 pub const LAST_COUNT: usize = 1 << LAST_BITS;
 /// See `LAST_COUNT`.
@@ -106,8 +121,12 @@ pub const ENDED_OFFSET: usize = PAIRS_OFFSET + PAIR_COUNT * core::mem::size_of::
 pub const TRAFFIC_COUNT: usize = 512;
 /// File offset of the table of traffic.
 pub const TRAFFIC_OFFSET: usize = ENDED_OFFSET + ENDED_COUNT * core::mem::size_of::<Ended>();
+/// Entries of the table of owners: a power of two.
+pub const OWNER_COUNT: usize = 4096;
+/// File offset of the table of owners.
+pub const OWNERS_OFFSET: usize = TRAFFIC_OFFSET + TRAFFIC_COUNT * core::mem::size_of::<Traffic>();
 /// Size of the front; a multiple of the page size.
-pub const FRONT_SIZE: usize = TRAFFIC_OFFSET + TRAFFIC_COUNT * core::mem::size_of::<Traffic>();
+pub const FRONT_SIZE: usize = OWNERS_OFFSET + OWNER_COUNT * core::mem::size_of::<u32>();
 
 /// `Control::gate`: hooks do nothing.
 pub const GATE_DORMANT: u32 = 0;
@@ -652,7 +671,7 @@ const _: () = {
     assert!(size_of::<Mark>() == 128);
     assert!(size_of::<Side>() == 480);
     assert!(size_of::<Conflict>() == 1024);
-    assert!(size_of::<Occupancy>() == 192);
+    assert!(size_of::<Occupancy>() == 128);
     assert!(size_of::<Trap>() == 768);
     assert!(size_of::<Context>() == 512);
     assert!(size_of::<Place>() == 32);
@@ -660,6 +679,6 @@ const _: () = {
     assert!(PAIR_COUNT.is_power_of_two() && ENDED_COUNT.is_power_of_two());
     assert!(OCCUPANCY_COUNT.is_power_of_two() && PLACE_COUNT.is_power_of_two());
     assert!(MADE_COUNT.is_power_of_two());
-    assert!(MARK_COUNT.is_power_of_two());
+    assert!(MARK_COUNT.is_power_of_two() && OWNER_COUNT.is_power_of_two());
     assert!(FRONT_SIZE.is_multiple_of(4096));
 };

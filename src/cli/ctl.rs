@@ -400,6 +400,8 @@ fn table(control: &Control) -> String {
         ("suspects", control.suspects.to_string()),
         ("holds", control.holds.to_string()),
         ("held", time(control.held_ticks)),
+        ("held, charged", time(control.charged_ticks)),
+        ("hooks, about", time(control.hook_ticks)),
         ("waited", control.waited.to_string()),
         ("waited in vain", control.waited_in_vain.to_string()),
         ("untracked", control.untracked.to_string()),

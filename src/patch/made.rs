@@ -8,7 +8,7 @@ use crate::patch::asm::{Assembled, Assembler};
 use crate::patch::decode::Exit;
 use crate::patch::hooks::{Emitter, Result};
 use crate::patch::walk::{ShortStack, end_short_stacks};
-use crate::ring::layout::{self, MADE_COUNT, MADE_HASH, Record};
+use crate::ring::layout::{self, MADE_COUNT, Record};
 use iced_x86::code_asm::*;
 use std::mem::{offset_of, size_of};
 
@@ -42,9 +42,16 @@ impl Emitter<'_> {
         let field = |offset: usize| r10 + offset;
         let map = qword_ptr(field(offset_of!(Record, map)));
         let mut chosen = asm.code.create_label();
-        asm.code.mov(r13, MADE_HASH)?;
-        asm.code.imul_2(r13, address)?;
-        asm.code.shr(r13, 65 - MADE_COUNT.trailing_zeros())?;
+        // As `layout::made_index`.
+        asm.code.mov(r10, address)?;
+        asm.code.shr(r10, layout::SPAN_BITS)?;
+        asm.code.mov(r13, layout::SPAN_HASH)?;
+        asm.code.imul_2(r13, r10)?;
+        asm.code.shr(r13, layout::SPAN_SHIFT)?;
+        asm.code.mov(r10, address)?;
+        asm.code.shr(r10, layout::SLOT_BITS)?;
+        asm.code.add(r13, r10)?;
+        asm.code.and(r13d, (MADE_COUNT / 2 - 1) as i32)?;
         asm.code
             .shl(r13, size_of::<[Record; 2]>().trailing_zeros())?;
         asm.lea(r10, self.addresses.made())?;

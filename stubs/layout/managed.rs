@@ -61,7 +61,7 @@ pub struct Access {
 /// `Occupancy::lock`: some thread changes the entry. Any other word is as good as none.
 pub const ENTRY_LOCKED: u32 = 0x6c6f_636b;
 
-/// Who is inside one map now.
+/// Who is inside one map now. Two cache lines: a program with many maps pays for each.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[cfg_attr(
@@ -80,22 +80,20 @@ pub struct Occupancy {
     pub crowd: u32,
     /// The map; 0 when the entry is free.
     pub map: u64,
-    /// Goroutine writing; 0 for none.
-    pub writer: u64,
-    /// Goroutines reading; 0 for none.
-    pub readers: [u64; READERS],
-    /// The trap at this map's door, plus one; 0 for none.
-    pub trap: u32,
-    /// Where the next access goes.
-    pub next: u32,
-    /// The goroutine whose turn is next: whoever comes after it lets it go first. 0 for none.
-    pub turn: u64,
+    /// Goroutine writing, the low half of its id, which its mark has in full; 0 for none.
+    pub writer: u32,
+    /// The goroutine whose turn is next, in the same way: whoever comes after it lets it go first. 0 for none.
+    pub turn: u32,
+    /// Goroutines reading, in the same way; 0 for none.
+    pub readers: [u32; READERS],
     /// `Control::epoch` that all of this is of.
     pub epoch: u32,
+    /// The trap at this map's door, plus one; 0 for none.
+    pub trap: u16,
+    /// Where the next access goes.
+    pub next: u8,
     /// 1 when somebody has waited for the lock in vain; 0 when it was had since then.
-    pub given_up: u32,
-    /// Zero.
-    pub reserved: [u64; 2],
+    pub given_up: u8,
     /// The last accesses.
     pub history: [Access; HISTORY],
 }

@@ -66,6 +66,9 @@ pub unsafe extern "C" fn gocc_enter(
         if !regime.is_managed() || !may_yield(config, g) {
             return PROCEED;
         }
+        if traffic::is_everything_looked_at(front) {
+            front.expect(map);
+        }
         let here = Here::new(config, place, g, frame);
         let mark = front.mark_of(here.goid);
         // Made once, and completed as more is known: the stack is small.
@@ -89,6 +92,7 @@ pub unsafe extern "C" fn gocc_enter(
                 return PROCEED;
             }
         }
+        front.expect(map);
         let state = state_in(regime, mark);
         let is_own = is_own(&arrival);
         if state != MARK_IDLE && !(is_own && state == MARK_HELD) && !is_abandoned(&arrival, is_own)

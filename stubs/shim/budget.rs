@@ -3,9 +3,10 @@
 //! Two things cost time: holds, and the hooks themselves. A hold is charged for the time in which the held
 //! operation's P had nothing else to do; while others run there, the program goes on, and a quarter is charged,
 //! since somebody may be waiting for the held one. Holds at the same time are charged once. What the hooks cost is
-//! estimated from the operations that were counted, some of which are timed. Both are measured against the time that
-//! the program has had for itself, which is what has passed less what was charged. Half of the budget is the hooks':
-//! where they would take more, some operations are left out (see `traffic`), but none in the first second.
+//! estimated from the operations that were counted, some of which are timed, and what it took to make the ring is added.
+//! Both are measured against the time that the program has had for itself, which is what has passed less what both have
+//! taken. Half of the budget is the hooks': where they would take more, some operations are left out (see `traffic`). What
+//! they leave is the holds', and a quarter in any case.
 
 use crate::arrival::Arrival;
 use crate::front::Front;
@@ -15,33 +16,29 @@ use crate::traffic;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Holds on credit, for a program too short to earn any: so many for places that were not held in this run, when
-/// earlier runs have told which ones to look at;
-const FIRST_HOLDS: u64 = 10;
+/// Time on credit, in halves of a hold, for a program too short to earn any: so many for places that were not held in
+/// this run, when earlier runs have told which ones to look at;
+const FIRST_HALVES: u64 = 20;
 /// and so many elsewhere.
-const OTHER_HOLDS: u64 = 1;
+const OTHER_HALVES: u64 = 1;
 /// Each of the former places is worth one hold, whatever the others have used up: what is seldom done in a program that
 /// is busy with maps comes when the budget is spent. One in so many of the budget is theirs beside the credit.
 const FIRST_HOLDS_SHARE: u64 = 8;
-/// What is set against holds for an operation, in nanoseconds: what the hooks take of it when all is in the caches.
-const HOOK_NS: u64 = 80;
 /// The hooks' share of the budget is one in so many.
 const HOOKS_SHARE: u64 = 2;
 /// What the hooks take for an operation beside what was timed, in nanoseconds: saving registers, the exit, and what
 /// the program has to fetch again since they have pushed it out of the caches.
-const UNTIMED_NS: u64 = 50;
+const UNTIMED_NS: u64 = 100;
 /// What they take for one that is left out.
-const LEFT_OUT_NS: u64 = 25;
+const LEFT_OUT_NS: u64 = 50;
 /// Time that a program may spend in hooks before it has earned any, in microseconds.
 const HOOKS_ON_CREDIT_US: u64 = 500;
 /// What counts as recent, for the hooks: of longer times the half is forgotten. And the longest pause between two
 /// looks that counts: a program that was idle for long has not earned a long time over the budget.
 const RECENT_MS: u64 = 1000;
 const LONGEST_PAUSE_MS: u64 = 20;
-/// So long hunt looks at every operation, whatever that costs: most tests are over by then, and each may be the one.
-const ALL_FOR_MS: u64 = 1000;
 /// Fewer operations than one burst in 2 to this power are not looked at.
-const HIGHEST_LEVEL: u32 = 4;
+pub const HIGHEST_LEVEL: u32 = 5;
 /// One in so many of the budget is the holds' own: else a program that does little else than using maps would
 /// never be held.
 const HOLDS_AT_LEAST: u64 = 4;
@@ -60,11 +57,11 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Holds that need not be earned.
+    /// Time that need not be earned, in halves of a hold.
     fn credit(self) -> u64 {
         match self {
-            Purpose::First => FIRST_HOLDS,
-            Purpose::Explore | Purpose::Suspect => OTHER_HOLDS,
+            Purpose::First => FIRST_HALVES,
+            Purpose::Explore | Purpose::Suspect => OTHER_HALVES,
         }
     }
 }
@@ -132,9 +129,10 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let start = read_volatile(&raw const (*control).budget_since);
         let hooks = read_volatile(&raw const (*control).hook_ticks)
             .saturating_sub(read_volatile(&raw const (*control).hooks_before));
-        let own = arrival.now.saturating_sub(start).saturating_sub(spent);
+        let passed = arrival.now.saturating_sub(start);
+        let own = passed.saturating_sub(spent).saturating_sub(hooks);
         let share = own / 100 * percent;
-        let credit = hold.saturating_mul(purpose.credit());
+        let credit = (hold / 2).saturating_mul(purpose.credit());
         if percent == 0 {
             return false;
         }
@@ -162,10 +160,12 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
 /// The program goes on, which has `begun` to make the ring: that counts as the hooks' time, which they save later.
 pub fn begin(control: &mut Control, begun: u64) {
     let now = sys::tsc();
-    control.budget_since = now;
+    let took = now.wrapping_sub(begun);
+    control.budget_since = begun;
     control.hooks_counted = now;
-    control.recent_ticks = now.wrapping_sub(begun);
-    control.recent_hook_ticks = control.recent_ticks;
+    control.hook_ticks = took;
+    control.recent_ticks = took;
+    control.recent_hook_ticks = took;
 }
 
 /// Once a millisecond: estimates what the hooks have cost since the last time, and changes the share of operations
@@ -195,17 +195,13 @@ pub unsafe fn balance(front: Front, now: u64) {
             ..hook_ticks(front, per_ms)
         };
         let together = &raw mut (*control).hook_ticks;
-        let longer = read_volatile(together).wrapping_add(spent.set_against_holds / threads);
+        let longer = read_volatile(together).wrapping_add(spent.hooks / threads);
         write_volatile(together, longer);
         spent.add_recent(control, per_ms);
         let percent = u64::from(read_volatile(&raw const (*control).budget_percent));
-        let hunted = now.saturating_sub(read_volatile(&raw const (*control).budget_since));
-        let level = if hunted < ALL_FOR_MS * per_ms {
-            0
-        } else {
-            spent.level(percent, per_ms)
-        };
-        write_volatile(&raw mut (*control).burst_level, level);
+        let level = &raw mut (*control).burst_level;
+        let next = spent.level(percent / HOOKS_SHARE, per_ms, read_volatile(level));
+        write_volatile(level, next);
     }
 }
 
@@ -217,8 +213,6 @@ struct Spent {
     hooks: u64,
     /// The same, had no operation been left out.
     hooks_of_all: u64,
-    /// What of it holds have to make up for.
-    set_against_holds: u64,
     had_of_late: u64,
     hooks_of_late: u64,
 }
@@ -241,25 +235,26 @@ impl Spent {
         }
     }
 
-    /// The least level at which the hooks stay within their share of the budget, if things go on like this.
-    fn level(&self, percent: u64, per_ms: u64) -> u32 {
+    /// The next level. The least at which the hooks would stay within their share of the budget, in per cent of the
+    /// program's own time, if everything could be left out; one more each time, as long as they have taken more of late,
+    /// since not everything can.
+    fn level(&self, percent: u64, per_ms: u64, level: u32) -> u32 {
         if percent == 0 {
             return 0;
         }
-        let percent = percent / HOOKS_SHARE;
-        let share = |had: u64| had / (100 + percent).max(1) * percent;
+        let share = |had: u64| had / (100 + percent) * percent;
         let theirs = share(self.had).max(1);
-        let level = (1..=HIGHEST_LEVEL).find(|level| self.hooks_of_all >> (level - 1) <= theirs);
-        let level = level.unwrap_or(HIGHEST_LEVEL + 1) - 1;
-        // What was spent too much is saved where there is something to save, and the other way round.
+        let least = (0..HIGHEST_LEVEL).find(|level| self.hooks_of_all >> level <= theirs);
+        let least = least.unwrap_or(HIGHEST_LEVEL);
+        // Where there is nothing to save, what was spent too much is saved later.
         let is_little = self.hooks_of_all < theirs / 4;
         let theirs = share(self.had_of_late) + HOOKS_ON_CREDIT_US * per_ms / 1_000;
         if self.hooks_of_late > theirs && !is_little {
-            level + 1
+            least.max(level + 1).min(HIGHEST_LEVEL)
         } else if self.hooks_of_late < theirs / 2 {
-            level.saturating_sub(1)
+            least.min(level).saturating_sub(1)
         } else {
-            level
+            least
         }
     }
 }
@@ -288,7 +283,6 @@ unsafe fn hook_ticks(front: Front, per_ms: u64) -> Spent {
         Spent {
             hooks: (operations - left_out) * taken + left_out * of_ns(LEFT_OUT_NS),
             hooks_of_all: operations * taken,
-            set_against_holds: (operations - left_out) * of_ns(HOOK_NS),
             ..Spent::default()
         }
     }

@@ -10,7 +10,7 @@ use crate::front::Front;
 use crate::hunt::is_set;
 use crate::layout::*;
 use core::ptr::read_volatile;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// Who is in the way of an operation.
 pub enum Opponent {
@@ -85,7 +85,7 @@ impl Entry {
         // SAFETY: the caller's.
         unsafe {
             // Others look at it without the lock.
-            AtomicU32::from_ptr(&raw mut (*self.0).given_up).store(0, Ordering::Relaxed);
+            AtomicU8::from_ptr(&raw mut (*self.0).given_up).store(0, Ordering::Relaxed);
             let entry = &mut *self.0;
             let behind = |than: u32| epoch.wrapping_sub(than).cast_signed();
             // An epoch that has not begun is none of any gocc's.
@@ -114,7 +114,7 @@ impl Entry {
     /// The front must be mapped.
     pub unsafe fn give_up(front: Front, map: u64) {
         // SAFETY: aligned, in the front.
-        unsafe { AtomicU32::from_ptr(&raw mut (*front.occupancy_of(map)).given_up) }
+        unsafe { AtomicU8::from_ptr(&raw mut (*front.occupancy_of(map)).given_up) }
             .store(1, Ordering::Relaxed);
     }
 
@@ -126,7 +126,7 @@ impl Entry {
         let entry = front.occupancy_of(map);
         // SAFETY: aligned, in the front.
         unsafe {
-            AtomicU32::from_ptr(&raw mut (*entry).given_up).load(Ordering::Relaxed) == 1
+            AtomicU8::from_ptr(&raw mut (*entry).given_up).load(Ordering::Relaxed) == 1
                 && AtomicU32::from_ptr(&raw mut (*entry).lock).load(Ordering::Relaxed)
                     == ENTRY_LOCKED
         }
@@ -144,7 +144,7 @@ impl Entry {
     pub unsafe fn add(&self, who: u64) {
         // SAFETY: the caller's.
         let entry = unsafe { &mut *self.0 };
-        let goid = who & GOID;
+        let goid = short(who & GOID);
         if is_write(op_of(who)) {
             entry.writer = goid;
             return;
@@ -162,7 +162,7 @@ impl Entry {
     pub unsafe fn remove(&self, who: u64) {
         // SAFETY: the caller's.
         let entry = unsafe { &mut *self.0 };
-        let goid = who & GOID;
+        let goid = short(who & GOID);
         if is_write(op_of(who)) {
             if entry.writer == goid {
                 entry.writer = 0;
@@ -182,13 +182,14 @@ impl Entry {
     unsafe fn reader(&self, arrival: &Arrival<'_>) -> Option<u64> {
         // SAFETY: the caller's.
         let entry = unsafe { &mut *self.0 };
+        let own = short(arrival.here.goid);
         for reader in &mut entry.readers {
-            if *reader == 0 || *reader == arrival.here.goid {
+            if *reader == 0 || *reader == own {
                 continue;
             }
             // SAFETY: the front is mapped.
-            if unsafe { arrival.is_marked(*reader, MARK_INSIDE) } {
-                return Some(*reader);
+            if let Some(goid) = unsafe { arrival.marked(*reader, MARK_INSIDE) } {
+                return Some(goid);
             }
             *reader = 0;
         }
@@ -207,8 +208,8 @@ impl Entry {
         unsafe {
             let is_long = arrival.waited() > arrival.front.wait_ticks() / 4;
             let entry = &mut *self.0;
-            if is_long && (entry.turn == 0 || !arrival.is_marked(entry.turn, MARK_HELD)) {
-                entry.turn = arrival.here.goid;
+            if is_long && arrival.marked(entry.turn, MARK_HELD).is_none() {
+                entry.turn = short(arrival.here.goid);
             }
         }
     }
@@ -218,7 +219,7 @@ impl Entry {
     pub unsafe fn end_turn(&self, goid: u64) {
         // SAFETY: the caller's.
         unsafe {
-            if (*self.0).turn == goid {
+            if (*self.0).turn == short(goid) {
                 (*self.0).turn = 0;
             }
         }
@@ -226,16 +227,16 @@ impl Entry {
 
     /// # Safety
     /// The entry must be locked, the map live.
+    #[inline(never)]
     pub unsafe fn opponent(&self, arrival: &Arrival<'_>) -> Opponent {
-        let goid = arrival.here.goid;
+        let own = short(arrival.here.goid);
         // SAFETY: the caller's.
         unsafe {
             let entry = &mut *self.0;
-            if entry.writer != 0 && !arrival.is_marked(entry.writer, MARK_INSIDE) {
-                entry.writer = 0;
-            }
-            if entry.writer != 0 && entry.writer != goid {
-                return Opponent::Goroutine(entry.writer);
+            match arrival.marked(entry.writer, MARK_INSIDE) {
+                None => entry.writer = 0,
+                Some(_) if entry.writer == own => {}
+                Some(goid) => return Opponent::Goroutine(goid),
             }
             if is_write(arrival.here.op)
                 && let Some(reader) = self.reader(arrival)
@@ -251,12 +252,11 @@ impl Entry {
             // Turns are for fairness. Whoever has one may not get a CPU: the others do not wait for ever.
             let deadline = read_volatile(&raw const (*arrival.mark).deadline);
             let is_patient = !arrival.is_back || arrival.now < deadline;
-            if entry.turn != 0
-                && entry.turn != goid
+            if entry.turn != own
                 && is_patient
-                && arrival.is_marked(entry.turn, MARK_HELD)
+                && let Some(goid) = arrival.marked(entry.turn, MARK_HELD)
             {
-                return Opponent::Next(entry.turn);
+                return Opponent::Next(goid);
             }
         }
         Opponent::None
@@ -283,14 +283,13 @@ impl Occupancy {
     /// The front must be mapped, the entry locked.
     #[inline(never)]
     unsafe fn is_in_use(&self, front: Front) -> bool {
-        let inside =
-            |goid: u64| goid != 0 && is_marked(front, goid, MARK_INSIDE, self.map, self.epoch);
+        let inside = |goid: u32| marked(front, goid, MARK_INSIDE, self.map, self.epoch).is_some();
         // SAFETY: the caller's.
         unsafe {
             inside(self.writer)
                 || self.readers.iter().any(|reader| inside(*reader))
                 || self.crowd != 0 && is_anyone_inside(front, self.map, self.epoch)
-                || self.trap != 0 && is_set(front, self.trap, self.map, self.epoch)
+                || self.trap != 0 && is_set(front, self.trap.into(), self.map, self.epoch)
         }
     }
 
@@ -312,22 +311,32 @@ impl Occupancy {
 }
 
 impl Arrival<'_> {
-    /// As [`is_marked`], for this map and epoch.
+    /// As [`marked`], for this map and epoch.
     ///
     /// # Safety
     /// The front must be mapped.
-    unsafe fn is_marked(&self, goid: u64, state: u32) -> bool {
-        is_marked(self.front, goid, state, self.map, self.regime.epoch)
+    unsafe fn marked(&self, goid: u32, state: u32) -> Option<u64> {
+        marked(self.front, goid, state, self.map, self.regime.epoch)
     }
 }
 
-/// The mark of a goroutine says, in this epoch, that it is inside an operation on this map
-/// (`MARK_INSIDE`), or waits at its door (`MARK_HELD`).
-fn is_marked(front: Front, goid: u64, state: u32, map: u64, epoch: u32) -> bool {
-    let mark = front.mark_of(goid);
+/// A goroutine's id as an entry has it. Of two that have the same, 2 to the power of 32 goroutines apart, one is taken for
+/// the other only where the other's own mark agrees.
+fn short(goid: u64) -> u32 {
+    goid as u32
+}
+
+/// The mark of a goroutine, given as an entry has it, says, in this epoch, that it is inside an operation on this map
+/// (`MARK_INSIDE`), or waits at its door (`MARK_HELD`): its id then.
+fn marked(front: Front, goid: u32, state: u32, map: u64, epoch: u32) -> Option<u64> {
+    if goid == 0 {
+        return None;
+    }
+    let mark = front.mark_of(goid.into());
     // SAFETY: marks lie in the front, which is mapped when there are entries.
     unsafe {
-        says(mark, state, map, epoch) && read_volatile(&raw const (*mark).record.who) & GOID == goid
+        let who = read_volatile(&raw const (*mark).record.who) & GOID;
+        (says(mark, state, map, epoch) && short(who) == goid).then_some(who)
     }
 }
 

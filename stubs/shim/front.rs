@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::layout::*;
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::mem::size_of;
 use core::ptr::read_volatile;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -45,12 +46,19 @@ impl Front {
     pub fn header(self) -> *mut Header {
         self.0 as *mut Header
     }
-    /// The entry that a map shares with others of the same hash.
+    /// The entry that a map shares with others of the same index.
     pub fn occupancy_of(self, map: u64) -> *mut Occupancy {
-        // Maps are at least 16-byte aligned; the multiplier is 2^64 divided by the golden ratio.
-        let hash = (map >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let index = hash as usize & (OCCUPANCY_COUNT - 1);
+        let index = map_index(map) & (OCCUPANCY_COUNT - 1);
         (self.0 + OCCUPANCY_OFFSET + index * size_of::<Occupancy>()) as *mut Occupancy
+    }
+    /// The map's entry is needed soon: in a program with many maps it has to come from far, and does so while other
+    /// things are looked at.
+    pub fn expect(self, map: u64) {
+        let entry = self.occupancy_of(map).cast::<i8>();
+        for line in 0..size_of::<Occupancy>() / 64 {
+            // SAFETY: whatever the address is, this reads nothing that anybody could notice.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.wrapping_add(64 * line)) };
+        }
     }
     /// Indices that are too high, which no gocc writes, mean the last one.
     pub fn trap(self, index: usize) -> *mut Trap {
@@ -68,6 +76,11 @@ impl Front {
     pub fn traffic(self, index: usize) -> *mut Traffic {
         (self.0 + TRAFFIC_OFFSET + (index & (TRAFFIC_COUNT - 1)) * size_of::<Traffic>())
             as *mut Traffic
+    }
+    /// Small enough to stay in the nearest caches, which the maps' own entries do not.
+    pub fn owner_of(self, map: u64) -> *mut u32 {
+        let index = map_index(map) & (OWNER_COUNT - 1);
+        (self.0 + OWNERS_OFFSET + index * size_of::<u32>()) as *mut u32
     }
     pub fn context(self, index: usize) -> *mut Context {
         (self.0 + CONTEXTS_OFFSET + index * size_of::<Context>()) as *mut Context

@@ -96,7 +96,7 @@ unsafe fn take_down(arrival: &Arrival<'_>, trap: *mut Trap, index: u32, is_sprun
     unsafe {
         let epoch = arrival.regime.epoch;
         if let Some(entry) = Entry::lock_patiently(arrival.front, arrival.map, epoch) {
-            if (*entry.0).trap == index + 1 {
+            if u32::from((*entry.0).trap) == index + 1 {
                 (*entry.0).trap = 0;
             }
             if !is_sprung {
@@ -148,7 +148,7 @@ unsafe fn learn(arrival: &Arrival<'_>, caught: bool) {
 pub unsafe fn spring_trap(arrival: &Arrival<'_>, entry: &Entry) {
     // SAFETY: the caller's; a trap that an entry names is set.
     unsafe {
-        let Some(index) = (*entry.0).trap.checked_sub(1) else {
+        let Some(index) = u32::from((*entry.0).trap).checked_sub(1) else {
             return;
         };
         let trap = arrival.front.trap(index as usize);
@@ -186,7 +186,7 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         let Some((purpose, ticks)) = choose(arrival) else {
             return false;
         };
-        let (number, epoch) = ((*entry.0).trap, arrival.regime.epoch);
+        let (number, epoch) = (u32::from((*entry.0).trap), arrival.regime.epoch);
         let is_occupied = number != 0 && is_set(arrival.front, number, arrival.map, epoch);
         if is_occupied || !budget::allows(arrival, purpose, ticks) {
             return false;
@@ -210,7 +210,7 @@ pub unsafe fn set_trap(arrival: &Arrival<'_>, entry: &Entry) -> bool {
         let set = state_word(TRAP_SET, epoch);
         AtomicU32::from_ptr(&raw mut (*trap).state).store(set, Ordering::Release);
         // Only now may others see it.
-        (*entry.0).trap = index + 1;
+        (*entry.0).trap = index as u16 + 1;
         count(&raw mut (*arrival.front.control()).holds);
         if let Some(place) = place_of(arrival.front, arrival.place) {
             write_volatile(
@@ -274,8 +274,10 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
         let time = time_of(arrival);
         let entry = &mut *entry.0;
         let here = who(arrival.here.goid, arrival.here.op);
+        let mut is_alone = true;
         for access in &mut entry.history {
             let gap = time.wrapping_sub(access.time);
+            is_alone &= access.who == 0 || (access.who ^ here) & GOID == 0;
             if access.who != 0 && u64::from(gap) < window && conflict(access.who, here) {
                 note_near_miss(arrival, access, gap);
             }
@@ -286,7 +288,8 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
             pc: arrival.place,
             time,
         };
-        entry.next = (next as u32 + 1) % HISTORY as u32;
+        entry.next = ((next + 1) % HISTORY) as u8;
+        traffic::note_owner(arrival, is_alone);
     }
 }
 
@@ -393,7 +396,7 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Option<(Purpose, u64)> {
             };
             (chance, purpose, ticks)
         } else if visits < EXPLORED_VISITS && has_many && !has_file {
-            (CERTAIN / 4, Purpose::Explore, hold)
+            (CERTAIN / 4, Purpose::Explore, hold / 2)
         } else {
             return None;
         };

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Visits up to which a place is not busy.
 const SELDOM: u64 = 512;
 /// Operations at a place that is newly suspected which are all looked at.
-const SUSPECTED: u64 = 32_768;
+const SUSPECTED: u64 = 64;
 /// Operations in a burst: 2 to this power.
 const BURST_BITS: u32 = 6;
 /// Of so many operations at a place, one is timed.
@@ -38,10 +38,20 @@ pub enum Look {
     Timed,
 }
 
+/// Nothing is left out now.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn is_everything_looked_at(front: Front) -> bool {
+    // SAFETY: the caller's.
+    unsafe { read_volatile(&raw const (*front.control()).burst_level) == 0 }
+}
+
 /// An operation at a place is about to begin: counts it, and decides.
 ///
 /// # Safety
 /// The front must be mapped.
+#[inline(never)]
 pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
     // SAFETY: the table lies in the front; two threads that meet in an entry lose a count.
     unsafe {
@@ -51,7 +61,8 @@ pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
         write_volatile(&raw mut (*entry).operations, number.wrapping_add(1));
         let level = read_volatile(&raw const (*front.control()).burst_level);
         let is_in_burst = (number >> BURST_BITS).trailing_zeros() >= level;
-        let all_until = SELDOM.max(read_volatile(&raw const (*entry).all_until));
+        let all_until = (SELDOM >> level.min(budget::HIGHEST_LEVEL))
+            .max(read_volatile(&raw const (*entry).all_until));
         let may_go = number >= all_until && !is_in_burst && is_alone(arrival);
         if may_go && !is_awaited(arrival) {
             let left_out = &raw mut (*entry).left_out;
@@ -66,27 +77,31 @@ pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
     }
 }
 
-/// Nobody else has used the map of late, as far as its entry knows, and this goroutine has.
+/// Nobody else has used the map of late, as far as is known, and this goroutine has.
 ///
 /// # Safety
 /// The front must be mapped.
 unsafe fn is_alone(arrival: &Arrival<'_>) -> bool {
-    // SAFETY: the entry lies in the front; what is read while somebody changes it costs a look at most.
-    unsafe {
-        let entry = arrival.front.occupancy_of(arrival.map);
-        let is_known = read_volatile(&raw const (*entry).map) == arrival.map
-            && read_volatile(&raw const (*entry).epoch) == arrival.regime.epoch;
-        let mut is_user = false;
-        for number in 0..HISTORY {
-            let who = read_volatile(&raw const (*entry).history[number].who);
-            let is_own = who & GOID == arrival.here.goid;
-            if who != 0 && !is_own {
-                return false;
-            }
-            is_user |= is_own;
-        }
-        is_known && is_user
-    }
+    // SAFETY: aligned, in the front; what is wrong there costs a look, or spares one.
+    unsafe { read_volatile(arrival.front.owner_of(arrival.map)) == owner(arrival) }
+}
+
+/// An operation was looked at: whether all of those on its map that are remembered are of its own goroutine.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn note_owner(arrival: &Arrival<'_>, is_alone: bool) {
+    let word = if is_alone { owner(arrival) } else { 0 };
+    // SAFETY: aligned, in the front.
+    unsafe { write_volatile(arrival.front.owner_of(arrival.map), word) };
+}
+
+/// What the table of owners has for a map that only this goroutine uses, in this epoch. It tells most maps and goroutines
+/// apart; where it does not, some operations are left out.
+fn owner(arrival: &Arrival<'_>) -> u32 {
+    // Without the bits that choose the entry, as far as they lie there unmixed.
+    let map = (arrival.map >> SPAN_BITS) as u32 ^ arrival.regime.epoch;
+    map << 16 | u32::from(arrival.here.goid as u16)
 }
 
 /// A place has come under suspicion.
