@@ -15,7 +15,7 @@
 //            Pair x PAIR_COUNT           pairs of places that nearly met, and what orders them (hunt)
 //            Ended x ENDED_COUNT         the last holds that caught nobody (hunt)
 //            Traffic x TRAFFIC_COUNT     operations at program places (hunt), by return address
-//            u32 x OWNER_COUNT           the only goroutine that has used a map of late (hunt), by map address
+//            Owner x OWNER_COUNT         the only goroutine that has used a map of late (hunt), by map address
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,
@@ -126,7 +126,7 @@ pub const OWNER_COUNT: usize = 4096;
 /// File offset of the table of owners.
 pub const OWNERS_OFFSET: usize = TRAFFIC_OFFSET + TRAFFIC_COUNT * core::mem::size_of::<Traffic>();
 /// Size of the front; a multiple of the page size.
-pub const FRONT_SIZE: usize = OWNERS_OFFSET + OWNER_COUNT * core::mem::size_of::<u32>();
+pub const FRONT_SIZE: usize = OWNERS_OFFSET + OWNER_COUNT * core::mem::size_of::<Owner>();
 
 /// `Control::gate`: hooks do nothing.
 pub const GATE_DORMANT: u32 = 0;

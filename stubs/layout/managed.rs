@@ -239,3 +239,22 @@ pub struct Traffic {
     /// Zero.
     pub reserved: u64,
 }
+
+/// The goroutine that alone has used a map of late.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(gocc_shim),
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout,
+        zerocopy::IntoBytes
+    )
+)]
+pub struct Owner {
+    /// A few bits of the map and of the goroutine; the goroutine is 0xffff when there were several.
+    pub who: u32,
+    /// When there were, as `Access::time`.
+    pub shared: u32,
+}

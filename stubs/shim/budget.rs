@@ -6,7 +6,7 @@
 //! estimated from the operations that were counted, some of which are timed, and what it took to make the ring is added.
 //! Both are measured against the time that the program has had for itself, which is what has passed less what both have
 //! taken. Half of the budget is the hooks': where they would take more, some operations are left out (see `traffic`). What
-//! they leave is the holds', and a quarter in any case.
+//! they leave is the holds', and a sixth in any case.
 
 use crate::arrival::Arrival;
 use crate::front::Front;
@@ -41,7 +41,7 @@ const LONGEST_PAUSE_MS: u64 = 20;
 pub const HIGHEST_LEVEL: u32 = 5;
 /// One in so many of the budget is the holds' own: else a program that does little else than using maps would
 /// never be held.
-const HOLDS_AT_LEAST: u64 = 4;
+const HOLDS_AT_LEAST: u64 = 6;
 /// A held operation costs one in so many of the ticks that others use meanwhile.
 const SHARED: u64 = 4;
 

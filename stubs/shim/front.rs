@@ -78,9 +78,9 @@ impl Front {
             as *mut Traffic
     }
     /// Small enough to stay in the nearest caches, which the maps' own entries do not.
-    pub fn owner_of(self, map: u64) -> *mut u32 {
+    pub fn owner_of(self, map: u64) -> *mut Owner {
         let index = map_index(map) & (OWNER_COUNT - 1);
-        (self.0 + OWNERS_OFFSET + index * size_of::<u32>()) as *mut u32
+        (self.0 + OWNERS_OFFSET + index * size_of::<Owner>()) as *mut Owner
     }
     pub fn context(self, index: usize) -> *mut Context {
         (self.0 + CONTEXTS_OFFSET + index * size_of::<Context>()) as *mut Context

@@ -289,7 +289,7 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
             time,
         };
         entry.next = ((next + 1) % HISTORY) as u8;
-        traffic::note_owner(arrival, is_alone);
+        traffic::note_owner(arrival, is_alone, time, window);
     }
 }
 

@@ -83,25 +83,45 @@ pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
 /// The front must be mapped.
 unsafe fn is_alone(arrival: &Arrival<'_>) -> bool {
     // SAFETY: aligned, in the front; what is wrong there costs a look, or spares one.
-    unsafe { read_volatile(arrival.front.owner_of(arrival.map)) == owner(arrival) }
+    let owner = unsafe { read_volatile(&raw const (*arrival.front.owner_of(arrival.map)).who) };
+    owner == owner_word(arrival, own(arrival))
 }
 
-/// An operation was looked at: whether all of those on its map that are remembered are of its own goroutine.
+/// An operation was looked at, at a time as accesses remember it; whether all of those on its map that are remembered are
+/// of its own goroutine. Where several have used a map, nobody owns it for as long as two operations are a near miss
+/// (`window`, in the same units): those that take turns, as a scheduler gives them, are not alone while they have theirs.
 ///
 /// # Safety
 /// The front must be mapped.
-pub unsafe fn note_owner(arrival: &Arrival<'_>, is_alone: bool) {
-    let word = if is_alone { owner(arrival) } else { 0 };
-    // SAFETY: aligned, in the front.
-    unsafe { write_volatile(arrival.front.owner_of(arrival.map), word) };
+pub unsafe fn note_owner(arrival: &Arrival<'_>, is_alone: bool, time: u32, window: u64) {
+    let shared = owner_word(arrival, NOBODY);
+    // SAFETY: aligned, in the front; two threads that meet there lose a note.
+    unsafe {
+        let owner = arrival.front.owner_of(arrival.map);
+        let since = time.wrapping_sub(read_volatile(&raw const (*owner).shared));
+        if !is_alone {
+            write_volatile(&raw mut (*owner).who, shared);
+            write_volatile(&raw mut (*owner).shared, time);
+        } else if read_volatile(&raw const (*owner).who) != shared || u64::from(since) >= window {
+            write_volatile(&raw mut (*owner).who, owner_word(arrival, own(arrival)));
+        }
+    }
 }
 
-/// What the table of owners has for a map that only this goroutine uses, in this epoch. It tells most maps and goroutines
-/// apart; where it does not, some operations are left out.
-fn owner(arrival: &Arrival<'_>) -> u32 {
+/// In place of a goroutine.
+const NOBODY: u16 = u16::MAX;
+
+/// The arriving goroutine.
+fn own(arrival: &Arrival<'_>) -> u16 {
+    (arrival.here.goid as u16).min(NOBODY - 1)
+}
+
+/// `Owner::who` for a map, in this epoch. It tells most maps and goroutines apart; where it does not, some operations are
+/// left out.
+fn owner_word(arrival: &Arrival<'_>, who: u16) -> u32 {
     // Without the bits that choose the entry, as far as they lie there unmixed.
     let map = (arrival.map >> SPAN_BITS) as u32 ^ arrival.regime.epoch;
-    map << 16 | u32::from(arrival.here.goid as u16)
+    map << 16 | u32::from(who)
 }
 
 /// A place has come under suspicion.
