@@ -15,7 +15,7 @@
 //            Pair x PAIR_COUNT           pairs of places that nearly met, and what orders them (hunt)
 //            Ended x ENDED_COUNT         the last holds that caught nobody (hunt)
 //            Traffic x TRAFFIC_COUNT     operations at program places (hunt), by return address
-//            Owner x OWNER_COUNT         the only goroutine that has used a map of late (hunt), by map address
+//            Owner x OWNER_COUNT         who has used a map of late (hunt), by map address
 //   FRONT_SIZE, then lane_count lanes of lane_size bytes each: rings of Record
 //
 // The front (everything before the lanes) is mapped over a fixed place of the patched executable,

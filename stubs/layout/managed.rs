@@ -240,7 +240,7 @@ pub struct Traffic {
     pub reserved: u64,
 }
 
-/// The goroutine that alone has used a map of late.
+/// Who has used a map of late, as far as hunt needs to know it fast.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[cfg_attr(
@@ -253,8 +253,9 @@ pub struct Traffic {
     )
 )]
 pub struct Owner {
-    /// A few bits of the map and of the goroutine; the goroutine is 0xffff when there were several.
+    /// A few bits of the map, and of the goroutine that was alone there; in its place 0xffff after a near miss, 0xfffe when
+    /// there were several and all have read.
     pub who: u32,
-    /// When there were, as `Access::time`.
-    pub shared: u32,
+    /// When that near miss was, as `Access::time`.
+    pub nearly_met: u32,
 }

@@ -274,11 +274,12 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
         let time = time_of(arrival);
         let entry = &mut *entry.0;
         let here = who(arrival.here.goid, arrival.here.op);
-        let mut is_alone = true;
+        let (mut nearly_met, mut is_alone) = (false, true);
         for access in &mut entry.history {
             let gap = time.wrapping_sub(access.time);
             is_alone &= access.who == 0 || (access.who ^ here) & GOID == 0;
             if access.who != 0 && u64::from(gap) < window && conflict(access.who, here) {
+                nearly_met = true;
                 note_near_miss(arrival, access, gap);
             }
         }
@@ -289,7 +290,7 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
             time,
         };
         entry.next = ((next + 1) % HISTORY) as u8;
-        traffic::note_owner(arrival, is_alone, time, window);
+        traffic::note_owner(arrival, nearly_met, is_alone, time, window);
     }
 }
 

@@ -5,7 +5,7 @@
 //! there; how many these are is counted. It leaves out none
 //!
 //! - at places that are seldom visited, which is where races hide, or have just come under suspicion,
-//! - on maps that another goroutine has used of late, or whose users are not known,
+//! - on maps that another goroutine has used of late, unless all have only read, or whose users are not known,
 //! - that somebody held at a door waits for.
 
 use crate::arrival::{Arrival, is_own};
@@ -63,7 +63,7 @@ pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
         let is_in_burst = (number >> BURST_BITS).trailing_zeros() >= level;
         let all_until = (SELDOM >> level.min(budget::HIGHEST_LEVEL))
             .max(read_volatile(&raw const (*entry).all_until));
-        let may_go = number >= all_until && !is_in_burst && is_alone(arrival);
+        let may_go = number >= all_until && !is_in_burst && is_alone(arrival, level);
         if may_go && !is_awaited(arrival) {
             let left_out = &raw mut (*entry).left_out;
             write_volatile(left_out, read_volatile(left_out).wrapping_add(1));
@@ -77,43 +77,64 @@ pub unsafe fn look(arrival: &Arrival<'_>) -> Look {
     }
 }
 
-/// Nobody else has used the map of late, as far as is known, and this goroutine has.
+/// Nobody else has used the map of late, as far as is known, and this goroutine has; or it reads what several have only
+/// read. At the highest level, who comes first to a map counts as having used it: most maps are used by one goroutine,
+/// a few times, and hunt is to look at others.
 ///
 /// # Safety
 /// The front must be mapped.
-unsafe fn is_alone(arrival: &Arrival<'_>) -> bool {
+unsafe fn is_alone(arrival: &Arrival<'_>, level: u32) -> bool {
+    let own = owner_word(arrival, own(arrival));
     // SAFETY: aligned, in the front; what is wrong there costs a look, or spares one.
-    let owner = unsafe { read_volatile(&raw const (*arrival.front.owner_of(arrival.map)).who) };
-    owner == owner_word(arrival, own(arrival))
+    unsafe {
+        let who = &raw mut (*arrival.front.owner_of(arrival.map)).who;
+        let owner = read_volatile(who);
+        let is_unknown = (owner ^ own) >> 16 != 0;
+        if is_unknown && level >= budget::HIGHEST_LEVEL {
+            write_volatile(who, own);
+            return true;
+        }
+        owner == own || !is_write(arrival.here.op) && owner == owner_word(arrival, READERS)
+    }
 }
 
-/// An operation was looked at, at a time as accesses remember it; whether all of those on its map that are remembered are
-/// of its own goroutine. Where several have used a map, nobody owns it for as long as two operations are a near miss
-/// (`window`, in the same units): those that take turns, as a scheduler gives them, are not alone while they have theirs.
+/// An operation was looked at, at a time as accesses remember it; whether it was a near miss with one of those on its map
+/// that are remembered, and whether all of these are of its own goroutine. After a near miss nobody owns the map for as
+/// long as two operations are one (`window`, in the same units): those that take turns, as a scheduler gives them, are
+/// not alone while they have theirs.
 ///
 /// # Safety
 /// The front must be mapped.
-pub unsafe fn note_owner(arrival: &Arrival<'_>, is_alone: bool, time: u32, window: u64) {
-    let shared = owner_word(arrival, NOBODY);
+pub unsafe fn note_owner(
+    arrival: &Arrival<'_>,
+    nearly_met: bool,
+    is_alone: bool,
+    time: u32,
+    window: u64,
+) {
+    let nobody = owner_word(arrival, NOBODY);
+    let now = if is_alone { own(arrival) } else { READERS };
     // SAFETY: aligned, in the front; two threads that meet there lose a note.
     unsafe {
         let owner = arrival.front.owner_of(arrival.map);
-        let since = time.wrapping_sub(read_volatile(&raw const (*owner).shared));
-        if !is_alone {
-            write_volatile(&raw mut (*owner).who, shared);
-            write_volatile(&raw mut (*owner).shared, time);
-        } else if read_volatile(&raw const (*owner).who) != shared || u64::from(since) >= window {
-            write_volatile(&raw mut (*owner).who, owner_word(arrival, own(arrival)));
+        let since = time.wrapping_sub(read_volatile(&raw const (*owner).nearly_met));
+        if nearly_met {
+            write_volatile(&raw mut (*owner).who, nobody);
+            write_volatile(&raw mut (*owner).nearly_met, time);
+        } else if read_volatile(&raw const (*owner).who) != nobody || u64::from(since) >= window {
+            write_volatile(&raw mut (*owner).who, owner_word(arrival, now));
         }
     }
 }
 
-/// In place of a goroutine.
+/// In place of a goroutine: several, at least one of which has written,
 const NOBODY: u16 = u16::MAX;
+/// and several that have only read.
+const READERS: u16 = NOBODY - 1;
 
 /// The arriving goroutine.
 fn own(arrival: &Arrival<'_>) -> u16 {
-    (arrival.here.goid as u16).min(NOBODY - 1)
+    (arrival.here.goid as u16).min(READERS - 1)
 }
 
 /// `Owner::who` for a map, in this epoch. It tells most maps and goroutines apart; where it does not, some operations are
