@@ -395,3 +395,37 @@ fn a_second_writer_waits_for_the_first() {
         );
     }
 }
+
+/// Hunt leaves out most operations of a goroutine that is alone on a map, and none after another one has come near: those
+/// that take turns are not alone while they have theirs. What several only read is left out, too; who writes there is not.
+#[test]
+fn hunt_over_its_budget_leaves_out_what_cannot_meet() {
+    let process = Process::new(GATE_HUNT);
+    // SAFETY: no other thread knows the front.
+    let control = unsafe { &mut *process.front().control() };
+    // One burst in four is looked at, whatever that takes; nobody is held.
+    (control.burst_level, control.budget_percent) = (2, 0);
+    (control.ticks_per_ms, control.window_ticks) = (1 << 40, 1 << 40);
+    let [first, second] = [G::new(1), G::new(2)];
+    let left_out = |map: &Map, gs: &[&G], op: u8| {
+        // SAFETY: the front is mapped.
+        let before = unsafe { traffic::total(process.front()) }.1;
+        for g in gs {
+            process.enter(g, map, op);
+            process.leave(g);
+        }
+        // SAFETY: as above.
+        unsafe { traffic::total(process.front()) }.1 - before
+    };
+    let (own, table) = (Map::new(1), Map::new(2));
+    let alone = left_out(&own, &[first; 2_000], OP_ASSIGN);
+    assert!((1_000..2_000).contains(&alone), "{alone}");
+    assert_eq!(left_out(&own, &[second], OP_READ), 0);
+    assert_eq!(left_out(&own, &[first; 1_000], OP_ASSIGN), 0);
+    let turns: Vec<&G> = [first, second].repeat(1_000);
+    let reads = left_out(&table, &turns, OP_READ);
+    assert!((1_000..2_000).contains(&reads), "{reads}");
+    assert_eq!(left_out(&table, &[first], OP_ASSIGN), 0);
+    assert_eq!(left_out(&table, &turns, OP_READ), 0);
+    assert_eq!(process.conflicts().len(), 0);
+}

@@ -16,7 +16,7 @@ use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Visits up to which a place is not busy.
+/// Visits up to which a place is not busy: half as many at each level.
 const SELDOM: u64 = 512;
 /// Operations at a place that is newly suspected which are all looked at.
 const SUSPECTED: u64 = 64;
