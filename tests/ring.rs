@@ -228,7 +228,7 @@ fn refusals() {
         ),
         (
             |ring| ring.header.version = 9,
-            "PATH is a ring of format 9, this gocc reads format 5 (use the gocc",
+            "PATH is a ring of format 9, this gocc reads format 6 (use the gocc",
         ),
         (
             |ring| ring.header.magic = [0; 8],

@@ -89,7 +89,7 @@ unsafe fn is_alone(arrival: &Arrival<'_>, level: u32) -> bool {
     unsafe {
         let who = &raw mut (*arrival.front.owner_of(arrival.map)).who;
         let owner = read_volatile(who);
-        let is_unknown = (owner ^ own) >> 16 != 0;
+        let is_unknown = (owner ^ own) >> 16 != 0 && owner as u16 != NOBODY;
         if is_unknown && level >= budget::HIGHEST_LEVEL {
             write_volatile(who, own);
             return true;
@@ -101,7 +101,7 @@ unsafe fn is_alone(arrival: &Arrival<'_>, level: u32) -> bool {
 /// An operation was looked at, at a time as accesses remember it; whether it was a near miss with one of those on its map
 /// that are remembered, and whether all of these are of its own goroutine. After a near miss nobody owns the map for as
 /// long as two operations are one (`window`, in the same units): those that take turns, as a scheduler gives them, are
-/// not alone while they have theirs.
+/// not alone while they have theirs. Nor does a map that has the same entry take it over meanwhile.
 ///
 /// # Safety
 /// The front must be mapped.
@@ -121,7 +121,9 @@ pub unsafe fn note_owner(
         if nearly_met {
             write_volatile(&raw mut (*owner).who, nobody);
             write_volatile(&raw mut (*owner).nearly_met, time);
-        } else if read_volatile(&raw const (*owner).who) != nobody || u64::from(since) >= window {
+        } else if read_volatile(&raw const (*owner).who) as u16 != NOBODY
+            || u64::from(since) >= window
+        {
             write_volatile(&raw mut (*owner).who, owner_word(arrival, now));
         }
     }
