@@ -5,8 +5,8 @@
 //! since somebody may be waiting for the held one. Holds at the same time are charged once. What the hooks cost is
 //! estimated from the operations that were counted, some of which are timed, and what it took to make the ring is added.
 //! Both are measured against the time that the program has had for itself, which is what has passed less what both have
-//! taken. Half of the budget is the hooks': where they would take more, some operations are left out (see `traffic`), but
-//! none in the first second. What they leave is the holds', and a sixth in any case.
+//! taken. Half of the budget is the hooks': where they would take more, some operations are left out (see `traffic`). What
+//! they leave is the holds', and a sixth in any case.
 
 use crate::arrival::Arrival;
 use crate::front::Front;
@@ -26,10 +26,6 @@ const OTHER_HALVES: u64 = 1;
 const FIRST_HOLDS_SHARE: u64 = 8;
 /// The hooks' share of the budget is one in so many.
 const HOOKS_SHARE: u64 = 2;
-/// So long hunt looks at every operation, whatever that costs: most tests are over by then. What is left out is not kept
-/// apart from what conflicts with it either: of 25 runs of testdata's labels 8 died of a collision when operations were
-/// left out from the start, and none when nothing was.
-const ALL_FOR_MS: u64 = 1000;
 /// What the hooks take for an operation beside what was timed, in nanoseconds: saving registers, the exit, and what
 /// the program has to fetch again since they have pushed it out of the caches.
 const UNTIMED_NS: u64 = 100;
@@ -208,12 +204,7 @@ pub unsafe fn balance(front: Front, now: u64) {
         spent.add_recent(control, per_ms);
         let percent = u64::from(read_volatile(&raw const (*control).budget_percent));
         let level = &raw mut (*control).burst_level;
-        let hunted = now.saturating_sub(read_volatile(&raw const (*control).budget_since));
-        let next = if hunted < ALL_FOR_MS * per_ms {
-            0
-        } else {
-            spent.level(percent / HOOKS_SHARE, per_ms, read_volatile(level))
-        };
+        let next = spent.level(percent / HOOKS_SHARE, per_ms, read_volatile(level));
         write_volatile(level, next);
     }
 }

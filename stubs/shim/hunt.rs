@@ -276,7 +276,7 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
         let here = who(arrival.here.goid, arrival.here.op);
         let (mut nearly_met, mut is_alone) = (false, true);
         for access in &mut entry.history {
-            let gap = time.wrapping_sub(access.time);
+            let gap = apart(time, access.time);
             is_alone &= access.who == 0 || (access.who ^ here) & GOID == 0;
             if access.who != 0 && u64::from(gap) < window && conflict(access.who, here) {
                 nearly_met = true;
@@ -294,6 +294,13 @@ unsafe fn note_access(arrival: &Arrival<'_>, entry: &Entry) {
     }
 }
 
+/// How far two times are apart, as accesses remember them. Whoever came first to the map's entry may have looked at the
+/// clock last: the later operation's time is the earlier one then.
+pub fn apart(time: u32, other: u32) -> u32 {
+    let gap = time.wrapping_sub(other);
+    gap.min(gap.wrapping_neg())
+}
+
 /// The time as accesses remember it.
 fn time_of(arrival: &Arrival<'_>) -> u32 {
     (arrival.now >> TIME_SHIFT) as u32
@@ -308,7 +315,9 @@ unsafe fn note_near_miss(arrival: &Arrival<'_>, access: &mut Access, gap: u32) {
     unsafe {
         let (front, here) = (arrival.front, arrival.place);
         let known = order::near_miss(front, here, access.pc);
-        if access.who & ACCESS_HELD != 0 {
+        // Who came before the held one was through did not wait for that.
+        let is_later = time_of(arrival).wrapping_sub(access.time) == gap;
+        if access.who & ACCESS_HELD != 0 && is_later {
             // Once is enough.
             access.who &= !ACCESS_HELD;
             order::came_after_hold(arrival, access.pc, u64::from(gap) << TIME_SHIFT);

@@ -11,6 +11,7 @@
 use crate::arrival::{Arrival, is_own};
 use crate::budget;
 use crate::front::{Front, read_at};
+use crate::hunt::apart;
 use crate::layout::*;
 use crate::sys;
 use core::ptr::{read_volatile, write_volatile};
@@ -117,7 +118,7 @@ pub unsafe fn note_owner(
     // SAFETY: aligned, in the front; two threads that meet there lose a note.
     unsafe {
         let owner = arrival.front.owner_of(arrival.map);
-        let since = time.wrapping_sub(read_volatile(&raw const (*owner).nearly_met));
+        let since = apart(time, read_volatile(&raw const (*owner).nearly_met));
         if nearly_met {
             write_volatile(&raw mut (*owner).who, nobody);
             write_volatile(&raw mut (*owner).nearly_met, time);
