@@ -74,6 +74,55 @@ fn switch(
     Ok(changes)
 }
 
+/// Hunt asks the file system for no room for lanes, which it does not write to: whoever wants to record events later gets
+/// it, or is refused, since the program would die of SIGBUS at the first store.
+#[test]
+fn without_room_for_lanes_nothing_is_recorded() -> anyhow::Result<()> {
+    let Some(fixture) = fixture("stress", "1.27", "static")? else {
+        return Ok(());
+    };
+    let place = tempfile::tempdir()?;
+    let patched = patch(&fixture, place.path())?;
+    let directory = place.path().join("small");
+    std::fs::create_dir(&directory)?;
+    let can_mount = Program::new("unshare")
+        .args(&["-rm", "mount", "-t", "tmpfs", "none"])
+        .arg(&directory)
+        .run();
+    if !can_mount.is_ok_and(|outcome| outcome.status.success()) {
+        return skip("a small tmpfs: this user may not mount one (unshare -rm)");
+    }
+    // Room for the front, and for some of the eight lanes or more.
+    let script = r#"
+        mount -t tmpfs -o size=6m none "$0" || exit 90
+        GOCC="dir=$0 mode=hunt ring=1048576" "$1" 500 20 > /dev/null &
+        while ! "$2" ctl --dir "$0" $! > /dev/null 2>&1; do kill -0 $! || exit 91; done
+        "$2" ctl --dir "$0" $! --mode trace > /dev/null && exit 92
+        "$2" ctl --dir "$0" $! --mode guard > /dev/null || exit 93
+        mount -o remount,size=64m "$0" || exit 94
+        "$2" ctl --dir "$0" $! --mode trace > /dev/null || exit 95
+        wait $!"#;
+    let outcome = Program::new("unshare")
+        .args(&["-rm", "sh", "-c", script])
+        .arg(&directory)
+        .arg(&patched)
+        .arg(GOCC)
+        .limit(LIMIT)
+        .run()?;
+    ensure!(
+        outcome.status.success(),
+        "{}: {}",
+        outcome.status,
+        outcome.tail()
+    );
+    ensure!(
+        outcome.stderr.contains("no room for its lanes"),
+        "{}",
+        outcome.tail()
+    );
+    Ok(())
+}
+
 /// Thousands of goroutines under locks, collector and profiler at work, and the mode changes all the
 /// time: marks and registrations of one mode must mean nothing in the next. Block would end the program at
 /// the first false claim.

@@ -4,9 +4,9 @@ use crate::config::{delay, duration};
 use crate::image::Vaddr;
 use crate::patch::Mode;
 use crate::ring::layout::{
-    CONTROL_OFFSET, Control, FRONT_SIZE, GATE_HUNT, GATE_TRACE, LANE_HEADERS_OFFSET, LaneHeader,
-    PAIR_COUNT, PAIRS_OFFSET, PLACE_COUNT, PLACES_OFFSET, PROBES, Pair, Place, pair_index,
-    pair_key, place_index,
+    CONTROL_OFFSET, Control, FRONT_SIZE, GATE_HUNT, GATE_OBSERVE, GATE_TRACE, LANE_HEADERS_OFFSET,
+    LaneHeader, PAIR_COUNT, PAIRS_OFFSET, PLACE_COUNT, PLACES_OFFSET, PROBES, Pair, Place,
+    pair_index, pair_key, place_index,
 };
 use crate::ring::{Ring, ring_files};
 use anyhow::{Context, bail};
@@ -123,6 +123,7 @@ fn open_to_change(path: &Path) -> anyhow::Result<File> {
 /// Every store is aligned and whole. The program reads each field on its own, but for gate and epoch.
 struct LiveFront {
     memory: MmapMut,
+    file: File,
     path: PathBuf,
 }
 
@@ -137,6 +138,7 @@ impl LiveFront {
             .with_context(|| format!("cannot change {}", path.display()))?;
         Ok(LiveFront {
             memory,
+            file,
             path: path.to_owned(),
         })
     }
@@ -161,6 +163,24 @@ impl LiveFront {
         Ok(())
     }
 
+    /// Gets room for the lanes, which a program that began in hunt, block or guard has not asked the file system for:
+    /// without, its first store there might end it.
+    fn reserve_lanes(&self) -> anyhow::Result<()> {
+        let cannot = || {
+            format!(
+                "cannot change {}: no room for its lanes",
+                self.path.display()
+            )
+        };
+        let size = self.file.metadata().with_context(cannot)?.len();
+        let front = FRONT_SIZE as u64;
+        if size > front {
+            let flags = rustix::fs::FallocateFlags::empty();
+            rustix::fs::fallocate(&self.file, flags, front, size - front).with_context(cannot)?;
+        }
+        Ok(())
+    }
+
     /// Moves the gate. Where operations begun under the old one may end without taking back what says that they
     /// are inside, an epoch begins: whatever was left in an earlier one proves nothing any more.
     fn set_gate(&self, gate: u32) -> anyhow::Result<()> {
@@ -171,6 +191,9 @@ impl LiveFront {
         let (old, epoch) = (found as u32, (found >> 32) as u32);
         if old == gate {
             return Ok(());
+        }
+        if matches!(gate, GATE_OBSERVE | GATE_TRACE) {
+            self.reserve_lanes()?;
         }
         let stays_managed = old > GATE_TRACE && gate > GATE_TRACE;
         let epoch = epoch.wrapping_add(u32::from(!stays_managed));

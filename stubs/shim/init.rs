@@ -8,8 +8,8 @@ use crate::env::{AT_EXECFN, AT_SECURE, InitialStack, Options, complain};
 use crate::front::Front;
 use crate::layout::{
     CONTEXTS_OFFSET, CONTROL_OFFSET, Control, FORMAT_VERSION, FRONT_SIZE, GATE_DORMANT, GATE_HUNT,
-    Header, LANE_HEADERS_OFFSET, LONGEST_DELAY_NS, LaneHeader, MADE_OFFSET, MAGIC, MAX_LANES,
-    OCCUPANCY_OFFSET, PLACES_OFFSET, TRAPS_OFFSET, record_mask,
+    GATE_TRACE, Header, LANE_HEADERS_OFFSET, LONGEST_DELAY_NS, LaneHeader, MADE_OFFSET, MAGIC,
+    MAX_LANES, OCCUPANCY_OFFSET, PLACES_OFFSET, TRAPS_OFFSET, record_mask,
 };
 use crate::suspects;
 use crate::sys;
@@ -99,6 +99,16 @@ impl Shape {
     fn file_size(&self) -> usize {
         FRONT_SIZE + self.lanes as usize * self.lane_size
     }
+
+    /// What there must be room for. Lanes are written to in observe and trace only: who goes there later sees to
+    /// theirs (see `gocc ctl`). Room for a page takes two microseconds.
+    fn needed_size(&self, gate: u32) -> usize {
+        if gate > GATE_TRACE {
+            FRONT_SIZE
+        } else {
+            self.file_size()
+        }
+    }
 }
 
 /// The decimal number at the start of a zero-terminated string; 0 when there is none.
@@ -125,7 +135,7 @@ fn start(config: &mut Config, options: &Options, stack: &InitialStack) {
         Ok(fd) => fd,
         Err(errno) => return stay_dormant(b"cannot create a ring in ", path.directory(), errno),
     };
-    match map_ring(config, &shape, fd) {
+    match map_ring(config, options, &shape, fd) {
         Ok(lanes) => {
             path.copy_to(&mut config.ring_path);
             keep(config, &shape, lanes);
@@ -158,12 +168,17 @@ fn create(options: &Options, path: &mut Path) -> Result<usize, sys::Errno> {
     }
 }
 
-fn map_ring(config: &Config, shape: &Shape, fd: usize) -> Result<usize, sys::Errno> {
+fn map_ring(
+    config: &Config,
+    options: &Options,
+    shape: &Shape,
+    fd: usize,
+) -> Result<usize, sys::Errno> {
     const EFBIG: sys::Errno = 27;
     if !sys::may_make_file_of(shape.file_size()) {
         return Err(EFBIG);
     }
-    sys::reserve(fd, shape.file_size())?;
+    sys::reserve(fd, shape.file_size(), shape.needed_size(options.gate))?;
     let lanes_size = shape.lanes as usize * shape.lane_size;
     // SAFETY: address 0 lets the kernel choose.
     let lanes = unsafe { sys::map_shared(0, lanes_size, fd, FRONT_SIZE) }?;

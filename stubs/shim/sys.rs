@@ -117,12 +117,13 @@ pub fn may_make_file_of(size: usize) -> bool {
     }
 }
 
-/// ftruncate(2), then fallocate(2): a file of `size` bytes whose pages the file system has promised.
-pub fn reserve(fd: usize, size: usize) -> Result<(), Errno> {
+/// ftruncate(2), then fallocate(2): a file of `size` bytes, the first `promised` of which the file system will have room
+/// for.
+pub fn reserve(fd: usize, size: usize, promised: usize) -> Result<(), Errno> {
     // SAFETY: plain integers.
     unsafe {
         syscall(FTRUNCATE, [fd, size, 0, 0, 0, 0])?;
-        syscall(FALLOCATE, [fd, 0, 0, size, 0, 0])?;
+        syscall(FALLOCATE, [fd, 0, 0, promised, 0, 0])?;
     }
     Ok(())
 }
