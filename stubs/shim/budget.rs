@@ -16,11 +16,12 @@ use crate::traffic;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Time on credit, in halves of a hold, for a program too short to earn any: so many for places that were not held in
+/// Time on credit, in tenths of a hold, for a program too short to earn any: so many for places that were not held in
 /// this run, when earlier runs have told which ones to look at;
-const FIRST_HALVES: u64 = 20;
-/// and so many elsewhere.
-const OTHER_HALVES: u64 = 1;
+const FIRST_TENTHS: u64 = 100;
+/// and so many elsewhere: for exploring one place, which takes five, or for a look at two that have just come under
+/// suspicion, at two and a half each and what comes after them.
+const OTHER_TENTHS: u64 = 6;
 /// Each of the former places is worth one hold, whatever the others have used up: what is seldom done in a program that
 /// is busy with maps comes when the budget is spent. One in so many of the budget is theirs beside the credit.
 const FIRST_HOLDS_SHARE: u64 = 8;
@@ -60,11 +61,11 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Time that need not be earned, in halves of a hold.
+    /// Time that need not be earned, in tenths of a hold.
     fn credit(self) -> u64 {
         match self {
-            Purpose::First => FIRST_HALVES,
-            Purpose::Explore | Purpose::Suspect => OTHER_HALVES,
+            Purpose::First => FIRST_TENTHS,
+            Purpose::Explore | Purpose::Suspect => OTHER_TENTHS,
         }
     }
 }
@@ -136,7 +137,7 @@ pub unsafe fn allows(arrival: &Arrival<'_>, purpose: Purpose, ticks: u64) -> boo
         let passed = arrival.now.saturating_sub(start);
         let own = passed.saturating_sub(spent).saturating_sub(hooks);
         let share = own / 100 * percent;
-        let credit = (hold / 2).saturating_mul(purpose.credit());
+        let credit = (hold / 10).saturating_mul(purpose.credit());
         if percent == 0 {
             return false;
         }
