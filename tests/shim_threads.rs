@@ -396,6 +396,39 @@ fn a_second_writer_waits_for_the_first() {
     }
 }
 
+/// Operations are close whichever of them looked at the clock first: a thread that loses its CPU between that and the map's
+/// entry finds accesses there that are later than its own. Hunt leaves out nothing of what such two do.
+#[test]
+fn hunt_leaves_out_nothing_after_an_access_from_the_future() {
+    let process = Process::new(GATE_HUNT);
+    // SAFETY: no other thread knows the front.
+    let control = unsafe { &mut *process.front().control() };
+    (control.burst_level, control.budget_percent) = (budget::HIGHEST_LEVEL, 0);
+    (control.ticks_per_ms, control.window_ticks) = (1 << 40, 1 << 40);
+    let map = Map::new(1);
+    let [reader, writer] = [G::new(1), G::new(2)];
+    for _ in 0..1_000 {
+        for (g, op) in [(reader, OP_READ), (writer, OP_ASSIGN)] {
+            process.enter(g, &map, op);
+            process.leave(g);
+        }
+        // SAFETY: as above; the test does nothing else meanwhile.
+        unsafe {
+            let later = |time: &mut u32| *time = time.wrapping_add(1 << 12);
+            let entry = &mut *process.front().occupancy_of(map.address());
+            entry.history.iter_mut().for_each(|a| later(&mut a.time));
+            later(&mut (*process.front().owner_of(map.address())).nearly_met);
+        }
+        for _ in 0..4 {
+            process.enter(reader, &map, OP_READ);
+            process.leave(reader);
+        }
+    }
+    // SAFETY: the front is mapped.
+    let (operations, left_out) = unsafe { traffic::total(process.front()) };
+    assert_eq!((operations, left_out), (6_000, 0));
+}
+
 /// Hunt leaves out most operations of a goroutine that is alone on a map, and none after another one has come near: those
 /// that take turns are not alone while they have theirs. What several only read is left out, too; who writes there is not.
 #[test]
