@@ -396,6 +396,36 @@ fn a_second_writer_waits_for_the_first() {
     }
 }
 
+/// Whoever comes to a map that was another goroutine's alone waits for the operation that it is in, although that one was
+/// left out, and it is a conflict with both sides.
+#[test]
+fn hunt_finds_the_owner_of_a_map_inside() {
+    let process = Process::new(GATE_HUNT);
+    // SAFETY: no other thread knows the front.
+    let control = unsafe { &mut *process.front().control() };
+    (control.burst_level, control.budget_percent) = (budget::HIGHEST_LEVEL, 0);
+    (control.ticks_per_ms, control.window_ticks) = (1 << 40, 1 << 40);
+    let map = Map::new(1);
+    let [owner, other] = [G::new(1), G::new(2)];
+    // SAFETY: the front is mapped.
+    let left_out = || unsafe { traffic::total(process.front()) }.1;
+    while left_out() == 0 {
+        process.leave(owner);
+        assert_eq!(process.knock(owner, &map, OP_ASSIGN), PROCEED);
+    }
+    assert_eq!(process.knock(other, &map, OP_READ), YIELD);
+    process.leave(owner);
+    assert_eq!(process.knock(other, &map, OP_READ), PROCEED);
+    // The map is nobody's now.
+    let until_then = left_out();
+    assert_eq!(process.knock(owner, &map, OP_ASSIGN), YIELD);
+    process.leave(other);
+    assert_eq!(process.knock(owner, &map, OP_ASSIGN), PROCEED);
+    process.leave(owner);
+    assert_eq!(left_out(), until_then);
+    assert_eq!(check_conflicts(&process, std::slice::from_ref(&map)), 2);
+}
+
 /// Operations are close whichever of them looked at the clock first: a thread that loses its CPU between that and the map's
 /// entry finds accesses there that are later than its own. Hunt leaves out nothing of what such two do.
 #[test]

@@ -22,7 +22,7 @@ use crate::side::{Here, Other, is_on_thread};
 use crate::sys;
 use crate::traffic::{self, Look};
 use core::ptr::{read_volatile, write_volatile};
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 
 /// The hook goes on into the function.
 pub const PROCEED: u32 = 0;
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn gocc_enter(
         if regime.gate == GATE_HUNT {
             arrival.place = arrival.here.place(config);
             look = traffic::look(&arrival);
-            if look == Look::LeftOut {
+            if look == Look::LeftOut && pass(&mut arrival) {
                 return PROCEED;
             }
         }
@@ -112,6 +112,31 @@ pub unsafe extern "C" fn gocc_enter(
             traffic::time(&arrival);
         }
         answer
+    }
+}
+
+/// An operation that is left out goes ahead, unless the map has ceased to be its goroutine's alone. Its mark says that it is
+/// inside: whoever takes the map from the goroutine meanwhile will look there (see `traffic::take_over`). The mark is set
+/// first and the owner looked at then, there it is the other way round; only what this processor has not shown to the
+/// others yet, for some nanoseconds, escapes them.
+///
+/// # Safety
+/// As for `gocc_enter`.
+#[inline(never)]
+unsafe fn pass(arrival: &mut Arrival<'_>) -> bool {
+    // SAFETY: the caller's; a free mark is this goroutine's now.
+    unsafe {
+        if state_in(arrival.regime, arrival.mark) != MARK_IDLE {
+            return false;
+        }
+        arrival.now = sys::tsc();
+        mark_inside(arrival, 0);
+        compiler_fence(Ordering::SeqCst);
+        let is_alone = traffic::is_still_alone(arrival);
+        if !is_alone {
+            write_volatile(&raw mut (*arrival.mark).state, MARK_IDLE);
+        }
+        is_alone
     }
 }
 
@@ -220,6 +245,9 @@ unsafe fn arrive(arrival: &Arrival<'_>) -> u32 {
         let Some(entry) = Entry::lock(arrival.front, arrival.map, arrival.regime.epoch) else {
             return wait_for_entry(arrival);
         };
+        if arrival.regime.gate == GATE_HUNT {
+            traffic::take_over(arrival, &entry);
+        }
         match entry.opponent(arrival) {
             Opponent::None => meet_nobody(arrival, entry),
             opponent => {
@@ -363,7 +391,7 @@ pub unsafe fn note_done(arrival: &Arrival<'_>, what: u16) {
 }
 
 /// Records a conflict with somebody who is known to be inside; who, if that is known. The entry stays locked meanwhile: the
-/// other goroutine cannot leave, so that it is inside is proven.
+/// other goroutine cannot leave, so that it is inside is proven; unless it is one whom hunt has let pass, which was.
 ///
 /// # Safety
 /// As for `gocc_enter`; the entry is locked.
@@ -372,10 +400,14 @@ unsafe fn record_meeting(arrival: &Arrival<'_>, who: Option<u64>) {
     let (found, evidence) = match who {
         Some(goid) => {
             let mark = arrival.front.mark_of(goid);
-            let other = Other {
-                mark,
-                otherwise: SIDE_INSIDE,
+            // SAFETY: marks lie in the front.
+            let is_registered = unsafe { read_volatile(&raw const (*mark).occupancy) } != 0;
+            let otherwise = if is_registered {
+                SIDE_INSIDE
+            } else {
+                SIDE_JUST_LEFT
             };
+            let other = Other { mark, otherwise };
             (Found::Marked(other), EVIDENCE_OVERLAP)
         }
         None => (Found::Nobody, EVIDENCE_FLAG_AT_ENTRY),
@@ -436,13 +468,25 @@ unsafe fn go_inside(arrival: &Arrival<'_>, entry: &Entry) {
     // SAFETY: the mark is this goroutine's, the entry locked.
     unsafe {
         leave_door(arrival);
+        mark_inside(arrival, 1);
+        entry.end_turn(arrival.here.goid);
+        entry.add(who(arrival.here.goid, arrival.here.op));
+    }
+}
+
+/// The goroutine's mark says that it is inside; and whether the map's entry does (1).
+///
+/// # Safety
+/// As for `gocc_enter`; the mark is this goroutine's.
+#[inline(never)]
+unsafe fn mark_inside(arrival: &Arrival<'_>, occupancy: u32) {
+    // SAFETY: the caller's.
+    unsafe {
         fill_mark(arrival);
-        write_volatile(&raw mut (*arrival.mark).occupancy, 1);
+        write_volatile(&raw mut (*arrival.mark).occupancy, occupancy);
         write_volatile(&raw mut (*arrival.mark).trap, 0);
         fence(Ordering::Release);
         write_volatile(&raw mut (*arrival.mark).state, MARK_INSIDE);
-        entry.end_turn(arrival.here.goid);
-        entry.add(who(arrival.here.goid, arrival.here.op));
     }
 }
 

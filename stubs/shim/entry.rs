@@ -155,6 +155,27 @@ impl Entry {
         }
     }
 
+    /// Registers somebody who is inside unregistered, where there is room. Once his mark does not say so any more, it is
+    /// not believed.
+    ///
+    /// # Safety
+    /// The entry must be locked.
+    #[inline(never)]
+    pub unsafe fn admit(&self, who: u64) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (writer, readers) = ((*self.0).writer, (*self.0).readers);
+            let is_room = if is_write(op_of(who)) {
+                writer == 0
+            } else {
+                readers.contains(&0)
+            };
+            if is_room {
+                self.add(who);
+            }
+        }
+    }
+
     /// Takes that back.
     ///
     /// # Safety
@@ -350,9 +371,11 @@ unsafe fn is_anyone_inside(front: Front, map: u64, epoch: u32) -> bool {
     (0..MARK_COUNT).any(|index| unsafe { says(front.mark(index), MARK_INSIDE, map, epoch) })
 }
 
+/// A mark says that its goroutine is in a state at a map, in an epoch.
+///
 /// # Safety
 /// The mark must lie in the front.
-unsafe fn says(mark: *mut Mark, state: u32, map: u64, epoch: u32) -> bool {
+pub unsafe fn says(mark: *mut Mark, state: u32, map: u64, epoch: u32) -> bool {
     // SAFETY: the caller's.
     unsafe {
         read_volatile(&raw const (*mark).state) == state

@@ -1,8 +1,8 @@
 //! Which operations hunt looks at: all of them, as long as its hooks stay within their share of the budget.
 //!
 //! In a program that does little else than using maps the hooks alone would cost more than that. Then hunt looks at
-//! bursts of the operations at busy places (LiteRace, PLDI 2009), and lets the others there go ahead as if it were not
-//! there; how many these are is counted. It leaves out none
+//! bursts of the operations at busy places (LiteRace, PLDI 2009), and lets the others there go ahead; how many these are
+//! is counted. Only their goroutine's mark tells of them. It leaves out none
 //!
 //! - at places that are seldom visited, which is where races hide, or have just come under suspicion,
 //! - on maps that another goroutine has used of late, unless all have only read, or whose users are not known,
@@ -10,6 +10,7 @@
 
 use crate::arrival::{Arrival, is_own};
 use crate::budget;
+use crate::entry::{Entry, says};
 use crate::front::{Front, read_at};
 use crate::hunt::apart;
 use crate::layout::*;
@@ -96,6 +97,54 @@ unsafe fn is_alone(arrival: &Arrival<'_>, level: u32) -> bool {
             return true;
         }
         owner == own || !is_write(arrival.here.op) && owner == owner_word(arrival, READERS)
+    }
+}
+
+/// As `is_alone`, once more, after the goroutine's mark has said that it is inside.
+///
+/// # Safety
+/// The front must be mapped.
+pub unsafe fn is_still_alone(arrival: &Arrival<'_>) -> bool {
+    // SAFETY: the caller's; at this level nobody becomes an owner here.
+    unsafe { is_alone(arrival, 0) }
+}
+
+/// An operation is looked at on a map that was another goroutine's alone: from now on it is nobody's. The former owner's
+/// operation, if he is inside, was left out, and is registered now.
+///
+/// # Safety
+/// The front must be mapped, the map's entry locked.
+#[inline(never)]
+pub unsafe fn take_over(arrival: &Arrival<'_>, entry: &Entry) {
+    // SAFETY: aligned, in the front.
+    unsafe {
+        let who = &raw mut (*arrival.front.owner_of(arrival.map)).who;
+        let owner = read_volatile(who);
+        let goid = owner as u16;
+        let is_others = (owner ^ owner_word(arrival, own(arrival))) >> 16 == 0
+            && goid < READERS
+            && goid != own(arrival);
+        if !is_others {
+            return;
+        }
+        AtomicU32::from_ptr(who).store(owner_word(arrival, NOBODY), Ordering::SeqCst);
+        if let Some(former) = inside(arrival, goid) {
+            entry.admit(former);
+        }
+    }
+}
+
+/// What a goroutine, known by some bits of its id, does on the map, if its mark says that it is inside.
+///
+/// # Safety
+/// The front must be mapped.
+unsafe fn inside(arrival: &Arrival<'_>, goid: u16) -> Option<u64> {
+    let mark = arrival.front.mark_of(goid.into());
+    // SAFETY: marks lie in the front.
+    unsafe {
+        let who = read_volatile(&raw const (*mark).record.who);
+        let is_inside = says(mark, MARK_INSIDE, arrival.map, arrival.regime.epoch);
+        (is_inside && (who & GOID) as u16 == goid).then_some(who)
     }
 }
 
