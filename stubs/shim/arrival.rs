@@ -478,7 +478,6 @@ unsafe fn go_inside(arrival: &Arrival<'_>, entry: &Entry) {
 ///
 /// # Safety
 /// As for `gocc_enter`; the mark is this goroutine's.
-#[inline(never)]
 unsafe fn mark_inside(arrival: &Arrival<'_>, occupancy: u32) {
     // SAFETY: the caller's.
     unsafe {
@@ -605,7 +604,11 @@ pub unsafe extern "C" fn gocc_leave(config: &Config, g: u64, frame: u64) {
         let is_outermost =
             frame == 0 || read_volatile(&raw const (*mark).depth) == here.depth(config);
         if is_own && is_inside && is_outermost {
-            release(front, mark);
+            if read_volatile(&raw const (*mark).occupancy) == 0 {
+                write_volatile(&raw mut (*mark).state, MARK_IDLE);
+            } else {
+                release(front, mark);
+            }
         }
     }
 }

@@ -19,8 +19,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Time on credit, in tenths of a hold, for a program too short to earn any: so many for places that were not held in
 /// this run, when earlier runs have told which ones to look at;
 const FIRST_TENTHS: u64 = 100;
-/// and so many elsewhere: for exploring one place, which takes five, or for a look at two that have just come under
-/// suspicion, at two and a half each and what comes after them.
+/// and so many elsewhere: for a first look at two, at two and a half each and what comes after them.
 const OTHER_TENTHS: u64 = 6;
 /// Each of the former places is worth one hold, whatever the others have used up: what is seldom done in a program that
 /// is busy with maps comes when the budget is spent. One in so many of the budget is theirs beside the credit.
@@ -31,7 +30,7 @@ const HOOKS_SHARE: u64 = 2;
 /// the program has to fetch again since they have pushed it out of the caches.
 const UNTIMED_NS: u64 = 100;
 /// What they take for one that is left out.
-const LEFT_OUT_NS: u64 = 50;
+const LEFT_OUT_NS: u64 = 70;
 /// Time that a program may spend in hooks before it has earned any, in microseconds.
 const HOOKS_ON_CREDIT_US: u64 = 500;
 /// What counts as recent, for the hooks: of longer times the half is forgotten. And the longest pause between two
@@ -80,8 +79,12 @@ pub unsafe fn charge(arrival: &Arrival<'_>, until: u64) {
         let control = arrival.front.control();
         let yielded = read_volatile(&raw const (*arrival.mark).yielded);
         let from = if yielded == 0 { arrival.now } else { yielded };
-        // A clock that nobody has set points far back.
-        let from = from.max(until.saturating_sub(arrival.front.hold_ticks()));
+        // A clock that nobody has set points far back. The shortest holds take as long as it takes to go to sleep and wake.
+        let longest = arrival
+            .front
+            .hold_ticks()
+            .max(read_volatile(&raw const (*control).ticks_per_ms));
+        let from = from.max(until.saturating_sub(longest));
         let cost = until.saturating_sub(from.max(charged_until(control, until)));
         let others_ran = arrival.now.wrapping_sub(yielded) >= moment(control) && yielded != 0;
         let cost = if others_ran { cost / SHARED } else { cost };

@@ -31,6 +31,8 @@ const CERTAIN: u32 = 1024;
 const LEAST_CHANCE: u32 = 16;
 /// Operations at one place among which holds are tried while nothing is suspected.
 const EXPLORED_VISITS: u32 = 8;
+/// Where it is not known whether anybody comes, a hold takes one in so many of its length.
+const FIRST_LOOK: u64 = 4;
 /// Accesses remember the time in units of 2 to this power ticks, and so do gaps.
 const TIME_SHIFT: u32 = 10;
 
@@ -406,7 +408,7 @@ unsafe fn choose(arrival: &Arrival<'_>) -> Option<(Purpose, u64)> {
             };
             (chance, purpose, ticks)
         } else if visits < EXPLORED_VISITS && has_many && !has_file {
-            (CERTAIN / 4, Purpose::Explore, hold / 2)
+            (CERTAIN / 4, Purpose::Explore, hold / FIRST_LOOK)
         } else {
             return None;
         };
@@ -447,12 +449,12 @@ unsafe fn prospects(place: *mut Place, hold: u64, has_file: bool) -> (u32, u64) 
         let ticks = u64::from(gap) << TIME_SHIFT;
         match gap {
             // So far it came after others: whether any come after it, a look will tell.
-            0 if !was_held && !has_file => (chance, hold / 4),
+            0 if !was_held && !has_file => (chance, hold / FIRST_LOOK),
             0 => (chance, hold),
             _ if ticks > hold => (chance / 8, hold),
             // What was too short once is as long as it may be the next time.
             _ if was_held => (chance, hold),
-            _ => (chance, hold.min(2 * ticks + hold / 4)),
+            _ => (chance, hold.min(2 * ticks + hold / FIRST_LOOK)),
         }
     }
 }
