@@ -256,6 +256,6 @@ pub struct Owner {
     /// A few bits of the map, and of the goroutine that was alone there; in its place 0xffff after a near miss, 0xfffe when
     /// there were several and all have read.
     pub who: u32,
-    /// When that near miss was, as `Access::time`.
+    /// When that near miss was, as `Access::time`; 0 when there was none.
     pub nearly_met: u32,
 }

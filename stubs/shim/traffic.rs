@@ -167,13 +167,14 @@ pub unsafe fn note_owner(
     // SAFETY: aligned, in the front; two threads that meet there lose a note.
     unsafe {
         let owner = arrival.front.owner_of(arrival.map);
-        let since = apart(time, read_volatile(&raw const (*owner).nearly_met));
         if nearly_met {
             write_volatile(&raw mut (*owner).who, nobody);
-            write_volatile(&raw mut (*owner).nearly_met, time);
-        } else if read_volatile(&raw const (*owner).who) as u16 != NOBODY
-            || u64::from(since) >= window
-        {
+            write_volatile(&raw mut (*owner).nearly_met, time.max(1));
+            return;
+        }
+        let last = read_volatile(&raw const (*owner).nearly_met);
+        let was_of_late = last != 0 && u64::from(apart(time, last)) < window;
+        if !was_of_late || read_volatile(&raw const (*owner).who) as u16 != NOBODY {
             write_volatile(&raw mut (*owner).who, owner_word(arrival, now));
         }
     }
