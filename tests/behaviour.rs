@@ -5,6 +5,7 @@ mod common;
 
 use anyhow::{Context, ensure};
 use common::fixture::skip;
+use common::process::may_mount;
 use common::{Both, Outcome, Program, Rings, both, fixture, sample_versions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -287,15 +288,7 @@ fn without_space_the_program_runs() -> anyhow::Result<()> {
         place.path().display(),
         both.patched.display()
     );
-    let can_mount = Program::new("unshare")
-        .args(&[
-            "-rm",
-            "sh",
-            "-c",
-            &format!("mount -t tmpfs none {}", place.path().display()),
-        ])
-        .run();
-    if !can_mount.is_ok_and(|outcome| outcome.status.success()) {
+    if !may_mount(place.path()) {
         return skip("a full tmpfs: this user may not mount one (unshare -rm)");
     }
     dormant(

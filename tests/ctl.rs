@@ -6,7 +6,7 @@ mod common;
 use anyhow::{Context, ensure};
 use common::fixture::skip;
 use common::gocc::GOCC;
-use common::process::Running;
+use common::process::{Running, may_mount};
 use common::{Ends, Outcome, Program, Rings, fixture, patch, sample_versions};
 use gocc::ring::Ring;
 use gocc::ring::layout::Control;
@@ -85,11 +85,7 @@ fn without_room_for_lanes_nothing_is_recorded() -> anyhow::Result<()> {
     let patched = patch(&fixture, place.path())?;
     let directory = place.path().join("small");
     std::fs::create_dir(&directory)?;
-    let can_mount = Program::new("unshare")
-        .args(&["-rm", "mount", "-t", "tmpfs", "none"])
-        .arg(&directory)
-        .run();
-    if !can_mount.is_ok_and(|outcome| outcome.status.success()) {
+    if !may_mount(&directory) {
         return skip("a small tmpfs: this user may not mount one (unshare -rm)");
     }
     // Room for the front, and for some of the eight lanes or more.

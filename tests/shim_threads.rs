@@ -245,6 +245,22 @@ impl Process {
         control.gate = gate;
     }
 
+    /// Under hunt, which looks at one burst in 2 to the power of `level`, whatever that takes, and holds nobody.
+    fn over_its_budget(level: u32) -> Process {
+        let process = Process::new(GATE_HUNT);
+        // SAFETY: no other thread knows the front.
+        let control = unsafe { &mut *process.front().control() };
+        (control.burst_level, control.budget_percent) = (level, 0);
+        (control.ticks_per_ms, control.window_ticks) = (1 << 40, 1 << 40);
+        process
+    }
+
+    /// All operations, and those of them that hunt left out.
+    fn operations(&self) -> (u64, u64) {
+        // SAFETY: the front is mapped.
+        unsafe { traffic::total(self.front()) }
+    }
+
     fn front(&self) -> front::Front {
         front::Front::of(&self.config)
     }
@@ -400,15 +416,10 @@ fn a_second_writer_waits_for_the_first() {
 /// left out, and it is a conflict with both sides.
 #[test]
 fn hunt_finds_the_owner_of_a_map_inside() {
-    let process = Process::new(GATE_HUNT);
-    // SAFETY: no other thread knows the front.
-    let control = unsafe { &mut *process.front().control() };
-    (control.burst_level, control.budget_percent) = (budget::HIGHEST_LEVEL, 0);
-    (control.ticks_per_ms, control.window_ticks) = (1 << 40, 1 << 40);
+    let process = Process::over_its_budget(budget::HIGHEST_LEVEL);
     let map = Map::new(1);
     let [owner, other] = [G::new(1), G::new(2)];
-    // SAFETY: the front is mapped.
-    let left_out = || unsafe { traffic::total(process.front()) }.1;
+    let left_out = || process.operations().1;
     while left_out() == 0 {
         process.leave(owner);
         assert_eq!(process.knock(owner, &map, OP_ASSIGN), PROCEED);
@@ -430,11 +441,7 @@ fn hunt_finds_the_owner_of_a_map_inside() {
 /// entry finds accesses there that are later than its own. Hunt leaves out nothing of what such two do.
 #[test]
 fn hunt_leaves_out_nothing_after_an_access_from_the_future() {
-    let process = Process::new(GATE_HUNT);
-    // SAFETY: no other thread knows the front.
-    let control = unsafe { &mut *process.front().control() };
-    (control.burst_level, control.budget_percent) = (budget::HIGHEST_LEVEL, 0);
-    (control.ticks_per_ms, control.window_ticks) = (1 << 40, 1 << 40);
+    let process = Process::over_its_budget(budget::HIGHEST_LEVEL);
     let map = Map::new(1);
     let [reader, writer] = [G::new(1), G::new(2)];
     for _ in 0..1_000 {
@@ -442,7 +449,7 @@ fn hunt_leaves_out_nothing_after_an_access_from_the_future() {
             process.enter(g, &map, op);
             process.leave(g);
         }
-        // SAFETY: as above; the test does nothing else meanwhile.
+        // SAFETY: no other thread knows the front.
         unsafe {
             let later = |time: &mut u32| *time = time.wrapping_add(1 << 12);
             let entry = &mut *process.front().occupancy_of(map.address());
@@ -454,31 +461,23 @@ fn hunt_leaves_out_nothing_after_an_access_from_the_future() {
             process.leave(reader);
         }
     }
-    // SAFETY: the front is mapped.
-    let (operations, left_out) = unsafe { traffic::total(process.front()) };
-    assert_eq!((operations, left_out), (6_000, 0));
+    assert_eq!(process.operations(), (6_000, 0));
 }
 
 /// Hunt leaves out most operations of a goroutine that is alone on a map, and none after another one has come near: those
 /// that take turns are not alone while they have theirs. What several only read is left out, too; who writes there is not.
 #[test]
 fn hunt_over_its_budget_leaves_out_what_cannot_meet() {
-    let process = Process::new(GATE_HUNT);
-    // SAFETY: no other thread knows the front.
-    let control = unsafe { &mut *process.front().control() };
-    // One burst in four is looked at, whatever that takes; nobody is held.
-    (control.burst_level, control.budget_percent) = (2, 0);
-    (control.ticks_per_ms, control.window_ticks) = (1 << 40, 1 << 40);
+    // One burst in four is looked at.
+    let process = Process::over_its_budget(2);
     let [first, second] = [G::new(1), G::new(2)];
     let left_out = |map: &Map, gs: &[&G], op: u8| {
-        // SAFETY: the front is mapped.
-        let before = unsafe { traffic::total(process.front()) }.1;
+        let before = process.operations().1;
         for g in gs {
             process.enter(g, map, op);
             process.leave(g);
         }
-        // SAFETY: as above.
-        unsafe { traffic::total(process.front()) }.1 - before
+        process.operations().1 - before
     };
     let (own, table) = (Map::new(1), Map::new(2));
     let alone = left_out(&own, &[first; 2_000], OP_ASSIGN);

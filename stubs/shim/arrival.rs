@@ -604,11 +604,7 @@ pub unsafe extern "C" fn gocc_leave(config: &Config, g: u64, frame: u64) {
         let is_outermost =
             frame == 0 || read_volatile(&raw const (*mark).depth) == here.depth(config);
         if is_own && is_inside && is_outermost {
-            if read_volatile(&raw const (*mark).occupancy) == 0 {
-                write_volatile(&raw mut (*mark).state, MARK_IDLE);
-            } else {
-                release(front, mark);
-            }
+            release(front, mark);
         }
     }
 }
@@ -617,21 +613,34 @@ pub unsafe extern "C" fn gocc_leave(config: &Config, g: u64, frame: u64) {
 ///
 /// # Safety
 /// The mark must lie in the front and be the running goroutine's.
+#[inline(always)]
 unsafe fn release(front: Front, mark: *mut Mark) {
     // SAFETY: the caller's.
     unsafe {
-        let is_registered = read_volatile(&raw const (*mark).occupancy) != 0;
+        if read_volatile(&raw const (*mark).occupancy) != 0 {
+            unregister(front, mark);
+        }
+        write_volatile(&raw mut (*mark).state, MARK_IDLE);
+    }
+}
+
+/// Takes a goroutine out of the entry that its mark says it is in. Apart, since who was let pass is in none.
+///
+/// # Safety
+/// As for `release`.
+#[inline(never)]
+unsafe fn unregister(front: Front, mark: *mut Mark) {
+    // SAFETY: the caller's.
+    unsafe {
         let epoch = read_volatile(&raw const (*mark).epoch);
         let map = read_volatile(&raw const (*mark).record.map);
         let who = read_volatile(&raw const (*mark).record.who);
         write_volatile(&raw mut (*mark).occupancy, 0);
-        if is_registered
-            && epoch == front.regime().epoch
+        if epoch == front.regime().epoch
             && let Some(entry) = Entry::lock_patiently(front, map, epoch)
         {
             entry.remove(who);
             entry.unlock();
         }
-        write_volatile(&raw mut (*mark).state, MARK_IDLE);
     }
 }

@@ -234,3 +234,12 @@ impl Outcome {
         )
     }
 }
+
+/// This user may mount file systems of its own, in `unshare -rm`: tried with a tmpfs over a directory.
+pub fn may_mount(directory: &Path) -> bool {
+    Program::new("unshare")
+        .args(&["-rm", "mount", "-t", "tmpfs", "none"])
+        .arg(directory)
+        .run()
+        .is_ok_and(|outcome| outcome.status.success())
+}
